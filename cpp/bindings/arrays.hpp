@@ -1,0 +1,101 @@
+// The only file that knows NumPy's C side: checked views of arguments, no copies, no casts.
+// Wrong dtype: TypeError. Wrong shape, layout or value: ValueError. Both name the argument, what
+// was expected and what came.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "veil/parallel.hpp"
+
+namespace veil::bindings {
+
+namespace py = pybind11;
+
+inline std::string describe(const py::handle& object) {
+  if (!py::isinstance<py::array>(object)) {
+    return std::string("an object of type ") + Py_TYPE(object.ptr())->tp_name;
+  }
+  const auto array = py::reinterpret_borrow<py::array>(object);
+  return "an array of " + py::str(array.dtype()).cast<std::string>() + ", shape " +
+         py::str(object.attr("shape")).cast<std::string>();
+}
+
+// An ndarray of dtype T in native byte order, C-contiguous and aligned; never a converted copy.
+template <class T>
+py::array require_array(const py::handle& object, const char* name) {
+  const std::string expected = py::str(py::dtype::of<T>()).cast<std::string>();
+  if (!py::isinstance<py::array>(object)) {
+    throw py::type_error(std::string(name) + ": expected a NumPy array of " + expected + ", got " +
+                         describe(object));
+  }
+  auto array = py::reinterpret_borrow<py::array>(object);
+  // Equivalence, not identity: `l` and `q` are both int64, and a swapped byte order is neither.
+  if (!py::detail::npy_api::get().PyArray_EquivTypes_(array.dtype().ptr(),
+                                                      py::dtype::of<T>().ptr())) {
+    throw py::type_error(std::string(name) + ": expected dtype " + expected + ", got " +
+                         describe(object));
+  }
+  constexpr int kAligned = py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+  if ((array.flags() & py::array::c_style) == 0 || (array.flags() & kAligned) == 0) {
+    throw py::value_error(std::string(name) +
+                          ": expected a C-contiguous, aligned array, got another layout; pass "
+                          "numpy.ascontiguousarray(" +
+                          name + ")");
+  }
+  return array;
+}
+
+template <class T>
+std::span<const T> input(const py::handle& object, const char* name) {
+  const py::array array = require_array<T>(object, name);
+  return {static_cast<const T*>(array.data()), static_cast<std::size_t>(array.size())};
+}
+
+template <class T>
+std::span<T> output(const py::handle& object, const char* name) {
+  py::array array = require_array<T>(object, name);
+  if (!array.writeable()) {
+    throw py::value_error(std::string(name) + ": expected a writable array, got a read-only one");
+  }
+  return {static_cast<T*>(array.mutable_data()), static_cast<std::size_t>(array.size())};
+}
+
+inline void require_size(const char* name, std::size_t expected, std::size_t got) {
+  if (expected == got) return;
+  throw py::value_error(std::string(name) + ": expected " + std::to_string(expected) +
+                        " elements, got " + std::to_string(got));
+}
+
+// Refuses an output that shares memory with an input, unless they are the very same bytes and the
+// operation may run in place.
+template <class A, class B>
+void require_no_overlap(std::span<const A> in, std::span<B> out, const char* in_name,
+                        const char* out_name, bool in_place_allowed) {
+  const auto* in_begin = reinterpret_cast<const std::uint8_t*>(in.data());
+  const auto* out_begin = reinterpret_cast<const std::uint8_t*>(out.data());
+  const bool apart = in.empty() || out.empty() || in_begin + in.size_bytes() <= out_begin ||
+                     out_begin + out.size_bytes() <= in_begin;
+  if (apart) return;
+  const bool same = in_begin == out_begin && in.size_bytes() == out.size_bytes();
+  if (same && in_place_allowed) return;
+  throw py::value_error(std::string(out_name) + ": expected memory apart from `" + in_name +
+                        (in_place_allowed ? "` or the same array, got a partial overlap"
+                                          : "`, got overlapping memory"));
+}
+
+// `threads=None` means default_threads().
+inline int resolve_threads(const std::optional<int>& threads) {
+  if (!threads) return default_threads();
+  if (*threads < 1) {
+    throw py::value_error("threads: expected None or at least 1, got " + std::to_string(*threads));
+  }
+  return *threads;
+}
+
+}  // namespace veil::bindings

@@ -1,0 +1,48 @@
+"""Every exception and warning that Veil raises on its own account.
+
+Faults of array arguments are plain ``TypeError`` and ``ValueError``; the classes here are for
+faults that a caller may want to catch by meaning. Each also derives from the builtin that fits.
+"""
+
+__all__ = [
+    "BudgetExceeded",
+    "DataError",
+    "LedgerError",
+    "ProtocolError",
+    "StateReplayed",
+    "UnsupportedLayer",
+    "VeilError",
+    "VeilWarning",
+]
+
+
+class VeilError(Exception):
+    """Root of all exceptions that Veil defines."""
+
+
+class VeilWarning(UserWarning):
+    """Root of all warnings that Veil issues."""
+
+
+class DataError(VeilError, ValueError):
+    """The data does not allow what was asked: missing column, one class, NaN, wrong layout."""
+
+
+class BudgetExceeded(VeilError, RuntimeError):
+    """A release would spend more privacy than the ledger has left; nothing was released."""
+
+
+class LedgerError(VeilError, RuntimeError):
+    """The privacy ledger cannot be read, written or trusted."""
+
+
+class ProtocolError(VeilError, RuntimeError):
+    """A message of a protocol was refused; the session must not continue."""
+
+
+class StateReplayed(ProtocolError):
+    """A saved protocol state was used a second time."""
+
+
+class UnsupportedLayer(VeilError, TypeError):
+    """A model holds a layer for which per-sample gradients are not defined."""
