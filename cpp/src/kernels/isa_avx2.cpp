@@ -7,16 +7,6 @@
 
 #include "kernels/table.hpp"
 
+#define VEIL_ISA avx2
 #define VEIL_VECTOR_BYTES 32
-
-namespace veil::avx2 {
-namespace {
-#include "kernels/vec.inc.hpp"
-}  // namespace
-}  // namespace veil::avx2
-
-namespace veil::kernels {
-constinit const KernelTable avx2 = {
-    .name = "avx2",
-};
-}  // namespace veil::kernels
+#include "kernels/isa.inc.hpp"

@@ -1,21 +1,14 @@
-// Instruction set `baseline`: every kernel, compiled with this set's flags; exports one
-// KernelTable.
+// Instruction set `baseline`: every kernel, compiled with this set's flags; exports one KernelTable.
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
 #include "kernels/table.hpp"
 
+#define VEIL_ISA baseline
 #define VEIL_VECTOR_BYTES 16
-
-namespace veil::baseline {
-namespace {
-#include "kernels/vec.inc.hpp"
-}  // namespace
-}  // namespace veil::baseline
-
-namespace veil::kernels {
-constinit const KernelTable baseline = {
-    .name = "baseline",
-};
-}  // namespace veil::kernels
+#include "kernels/isa.inc.hpp"

@@ -7,16 +7,6 @@
 
 #include "kernels/table.hpp"
 
+#define VEIL_ISA vaes
 #define VEIL_VECTOR_BYTES 32
-
-namespace veil::vaes {
-namespace {
-#include "kernels/vec.inc.hpp"
-}  // namespace
-}  // namespace veil::vaes
-
-namespace veil::kernels {
-constinit const KernelTable vaes = {
-    .name = "vaes",
-};
-}  // namespace veil::kernels
+#include "kernels/isa.inc.hpp"
