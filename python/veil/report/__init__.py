@@ -1,0 +1,5 @@
+"""Reports of a study: one HTML file, ``results.json`` with a documented schema, one picture."""
+
+from veil.report.results import MAX_BYTES, dumps, load, loads, schema
+
+__all__ = ["MAX_BYTES", "dumps", "load", "loads", "schema"]
