@@ -1,5 +1,6 @@
 """`import veil` is cheap and tells what runs."""
 
+import os
 import subprocess
 import sys
 
@@ -10,8 +11,8 @@ import veil
 
 def test_import_loads_numpy_and_core_alone():
     code = (
-        "import sys, veil; "
-        "print([m for m in ('scipy', 'dp_accounting', 'torch', 'cryptography') if m in sys.modules])"
+        "import sys, veil; heavy = ('scipy', 'dp_accounting', 'torch', 'cryptography'); "
+        "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -21,6 +22,12 @@ def test_core_info_names_a_supported_isa():
     info = veil.core_info()
     assert info["isa"] in info["supported_isas"]
     assert info["threads"] >= 1
+
+
+@pytest.mark.kernel
+def test_forced_isa_or_else_the_widest_is_in_use():
+    info = veil.core_info()
+    assert info["isa"] == os.environ.get("VEIL_FORCE_ISA", info["supported_isas"][-1])
 
 
 def test_unknown_forced_isa_is_an_import_error():
