@@ -13,7 +13,13 @@ from veil import _core, errors
 __version__ = importlib.metadata.version("veil")
 
 # Where each lazily loaded public name lives (PEP 562).
-_SUBMODULES = frozenset({"errors", "report"})
+_SUBMODULES = frozenset(
+    {
+        "errors",
+        "fl",
+        "report",
+    }
+)
 _ATTRIBUTES: dict[str, str] = {}
 
 __all__ = ["__version__", "core_info", "errors", "set_num_threads", *sorted(_ATTRIBUTES)]
