@@ -7,7 +7,6 @@
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 
@@ -89,13 +88,18 @@ void require_no_overlap(std::span<const A> in, std::span<B> out, const char* in_
                                           : "`, got overlapping memory"));
 }
 
-// `threads=None` means default_threads().
-inline int resolve_threads(const std::optional<int>& threads) {
-  if (!threads) return default_threads();
-  if (*threads < 1) {
-    throw py::value_error("threads: expected None or at least 1, got " + std::to_string(*threads));
+// `threads=None` means default_threads(). Taken as an object, like every argument of a binding:
+// pybind11's own error for a mismatch prints all arguments, and one of them may be a key.
+inline int resolve_threads(const py::object& threads) {
+  if (threads.is_none()) return default_threads();
+  if (!py::isinstance<py::int_>(threads)) {
+    throw py::type_error("threads: expected None or an int, got " + describe(threads));
   }
-  return *threads;
+  const auto count = threads.cast<long long>();
+  if (count < 1 || count > (1 << 16)) {
+    throw py::value_error("threads: expected None or 1 to 65536, got " + std::to_string(count));
+  }
+  return static_cast<int>(count);
 }
 
 }  // namespace veil::bindings

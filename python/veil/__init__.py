@@ -17,7 +17,7 @@ _SUBMODULES = frozenset(
     {
         "errors",
         "fl",
-        "report",
+        "secagg",
     }
 )
 _ATTRIBUTES: dict[str, str] = {}

@@ -5,11 +5,16 @@ faults that a caller may want to catch by meaning. Each also derives from the bu
 """
 
 __all__ = [
+    "BadShares",
     "BudgetExceeded",
+    "ContextMismatch",
     "DataError",
     "LedgerError",
+    "MalformedMessage",
+    "PolicyRefused",
     "ProtocolError",
     "StateReplayed",
+    "TooFewSurvivors",
     "UnsupportedLayer",
     "VeilError",
     "VeilWarning",
@@ -42,6 +47,26 @@ class ProtocolError(VeilError, RuntimeError):
 
 class StateReplayed(ProtocolError):
     """A saved protocol state was used a second time."""
+
+
+class MalformedMessage(ProtocolError, ValueError):
+    """Bytes that are not a message of this protocol, version, session or step."""
+
+
+class PolicyRefused(ProtocolError, PermissionError):
+    """A local policy, or the agreed configuration, does not allow what the peer asks."""
+
+
+class TooFewSurvivors(ProtocolError):
+    """Fewer parties took part than the privacy or the correctness of the round needs."""
+
+
+class BadShares(ProtocolError, ValueError):
+    """Secret shares that do not fit together, or a secret that does not match its commitment."""
+
+
+class ContextMismatch(ProtocolError):
+    """Clients trained from different models, so their masks do not cancel."""
 
 
 class UnsupportedLayer(VeilError, TypeError):

@@ -8,6 +8,7 @@ namespace veil::VEIL_ISA {
 namespace {
 // clang-format off: vec.inc.hpp comes first, the algorithms follow by name
 #include "kernels/vec.inc.hpp"
+#include "kernels/shamir.inc.hpp"
 // clang-format on
 }  // namespace
 }  // namespace veil::VEIL_ISA
@@ -17,5 +18,7 @@ using namespace veil::VEIL_ISA;
 
 constinit const KernelTable VEIL_ISA = {
     .name = VEIL_STRING(VEIL_ISA),
+    .shamir_evaluate = shamir_evaluate,
+    .shamir_combine = shamir_combine,
 };
 }  // namespace veil::kernels
