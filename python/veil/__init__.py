@@ -17,6 +17,7 @@ _SUBMODULES = frozenset(
     {
         "errors",
         "fl",
+        "report",
         "secagg",
     }
 )
