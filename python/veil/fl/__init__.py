@@ -4,11 +4,13 @@ Three protocols (`Task`, `Strategy`, `Aggregator`) are used unchanged by `simula
 integrations with FL engines, and by secure aggregation.
 """
 
+from veil.fl.layout import Layout
 from veil.fl.protocols import Aggregator, Privacy, PrivateTask, Strategy, Sum, Task, Upload
 from veil.fl.sites import Site
 
 __all__ = [
     "Aggregator",
+    "Layout",
     "Privacy",
     "PrivateTask",
     "Site",
