@@ -1,0 +1,12 @@
+"""The main job: what privacy costs in accuracy, on patients of several hospitals.
+
+`run` compares training alone, pooled, federated and federated with differential privacy, over
+seeds; `StudyOptions` says what to compare; `draft_schema` starts a public schema for a CSV file.
+"""
+
+from veil.study.datasets import Cohort, load_cohort
+from veil.study.draft import draft_schema
+from veil.study.options import StudyOptions
+from veil.study.schema import Schema
+
+__all__ = ["Cohort", "Schema", "StudyOptions", "draft_schema", "load_cohort"]

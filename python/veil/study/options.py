@@ -1,0 +1,266 @@
+"""The options of a study, checked before anything is loaded."""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+__all__ = ["DATASETS", "STRATEGIES", "TASKS", "StudyOptions"]
+
+DATASETS = ("breast-cancer", "heart-disease", "diabetes130")
+STRATEGIES = ("fedavg", "fedprox", "fedadam", "fedyogi", "fedadagrad", "scaffold")
+TASKS = ("logistic", "mlp")
+_MIN_SEEDS = 5
+_QUICK_EPSILONS = (1.0, 8.0)
+# Options that say where to write or how to run, not what to compute: a resumed run may change them.
+_NOT_COMPUTED = frozenset({"out", "resume", "data_dir"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyOptions:
+    """What a study compares, on which patients, how often.
+
+    The study is a simulation in one process: it measures what each method costs in accuracy. The
+    grid of epsilon has a default because the study compares its values; it chooses none for you.
+
+    Parameters
+    ----------
+    dataset : str
+        One of ``breast-cancer``, ``heart-disease``, ``diabetes130``; ignored when `data` is given.
+    data, target, site, patient : path and str, optional
+        A CSV file of your own, its target and site columns, and the column of patient identifiers
+        when a patient may have several rows.
+    positive : str, optional
+        The value of `target` that counts as positive; default: the larger of the two.
+    schema : path, optional
+        Public schema (``veil schema FILE.csv`` drafts one); private methods on `data` need it.
+    data_dir : path, optional
+        Directory of the data files; default: the environment variable ``VEIL_DATA_DIR``.
+    out : path, optional
+        Output directory, for checkpoints; None keeps everything in memory.
+    resume : bool
+        Continue from the checkpoints in `out` that were made with the same options.
+    quick : bool
+        Compare two values of epsilon and at most 5 seeds; on diabetes130 a sample of patients.
+    seeds : tuple of int
+        At least 5 distinct seeds; each repeats split, initialisation, sampling and noise.
+    partition_seed : int
+        Seed of the partition into sites, where the data set has no sites of its own.
+    sites : int
+        Number of sites of such a partition.
+    sites_by : str
+        ``specialty`` or ``random``: how diabetes130 is divided into sites.
+    min_site : int
+        Fewest patients of a site.
+    strategies : tuple of str
+        Federated strategies to compare, of `STRATEGIES`.
+    task : str
+        ``logistic`` (NumPy) or ``mlp`` (torch).
+    rounds, local_epochs, learning_rate : int, int and float
+        Training without privacy.
+    epsilons : tuple of float
+        Grid of epsilon for DP-FedSGD; empty leaves the private methods out.
+    delta : float, optional
+        Below 1/n, n the number of training patients; default: 1/(10 n).
+    dp_rounds, sampling_probability, max_grad_norm, dp_learning_rate : optional
+        Training with privacy: rounds, the public probability q with which each patient takes part
+        in a round, clipping norm C, step size.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range or names something unknown.
+
+    Notes
+    -----
+    The training defaults are fixed and were chosen without a look at test data: see
+    ``docs/guide/study.md``, *How the defaults were chosen*.
+
+    Examples
+    --------
+    >>> from veil.study import StudyOptions
+    >>> StudyOptions(dataset="heart-disease", quick=True).epsilons
+    (1.0, 8.0)
+    """
+
+    dataset: str = "breast-cancer"
+    data: Path | None = None
+    target: str | None = None
+    site: str | None = None
+    patient: str | None = None
+    positive: str | None = None
+    schema: Path | None = None
+    data_dir: Path | None = None
+    out: Path | None = None
+    resume: bool = False
+    quick: bool = False
+    seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
+    partition_seed: int = 0
+    sites: int = 5
+    sites_by: str = "specialty"
+    min_site: int = 20
+    strategies: tuple[str, ...] = ("fedavg",)
+    task: str = "logistic"
+    rounds: int = 30
+    local_epochs: int = 1
+    learning_rate: float = 0.1
+    epsilons: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
+    delta: float | None = None
+    dp_rounds: int = 30
+    sampling_probability: float = 0.5
+    max_grad_norm: float = 1.0
+    dp_learning_rate: float = 1.0
+
+    def __post_init__(self) -> None:
+        _normalise(self)
+        _check_input(self)
+        _check_repetitions(self)
+        _check_training(self)
+        _check_privacy(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options as JSON values.
+
+        Returns
+        -------
+        dict
+            Paths as strings, tuples as lists.
+        """
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "StudyOptions":
+        """Rebuild options from what `to_dict` returned.
+
+        Parameters
+        ----------
+        values : dict
+            Names and values of options.
+
+        Returns
+        -------
+        StudyOptions
+            The same options.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown or a value out of range.
+        """
+        unknown = sorted(set(values) - {f.name for f in fields(cls)})
+        if unknown:
+            raise ValueError(f"options: expected names of StudyOptions, got {unknown}; remove them")
+        return cls(**values)
+
+    def digest(self) -> str:
+        """Return a hash of every option that changes a result.
+
+        Returns
+        -------
+        str
+            16 hexadecimal digits; the key of the checkpoints.
+        """
+        kept = {k: v for k, v in self.to_dict().items() if k not in _NOT_COMPUTED}
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _normalise(o: StudyOptions) -> None:
+    """Turn lists into tuples and strings into paths, and shrink the grid of a quick study."""
+    for name in ("seeds", "strategies", "epsilons"):
+        value = getattr(o, name)
+        if isinstance(value, (str, int, float)):
+            raise ValueError(f"{name}: expected a tuple, got {value!r}; write ({value!r},)")
+        object.__setattr__(o, name, tuple(value))
+    for name in ("data", "schema", "data_dir", "out"):
+        value = getattr(o, name)
+        if value is not None:
+            object.__setattr__(o, name, Path(value))
+    default = type(o).__dataclass_fields__["epsilons"].default
+    if o.quick and o.epsilons == default:
+        object.__setattr__(o, "epsilons", _QUICK_EPSILONS)
+    if o.quick:
+        object.__setattr__(o, "seeds", o.seeds[:_MIN_SEEDS])
+    object.__setattr__(o, "epsilons", tuple(float(e) for e in o.epsilons))
+
+
+def _check_input(o: StudyOptions) -> None:
+    if o.data is None:
+        _one_of("dataset", o.dataset, DATASETS)
+        for name in ("target", "site", "patient", "positive"):
+            if getattr(o, name) is not None:
+                raise ValueError(
+                    f"{name}: expected only together with data, got {getattr(o, name)!r} for the "
+                    f"built-in data set {o.dataset}; add data or drop {name}"
+                )
+    else:
+        for name in ("target", "site"):
+            if not getattr(o, name):
+                raise ValueError(
+                    f"{name}: expected the name of a column of {o.data}, got nothing; "
+                    f"pass {name} (on the command line --{name} COLUMN)"
+                )
+    _one_of("sites_by", o.sites_by, ("specialty", "random"))
+    _at_least("sites", o.sites, 2)
+    _at_least("min_site", o.min_site, 2)
+
+
+def _check_repetitions(o: StudyOptions) -> None:
+    if len(o.seeds) < _MIN_SEEDS or len(set(o.seeds)) != len(o.seeds):
+        raise ValueError(
+            f"seeds: expected at least {_MIN_SEEDS} distinct seeds, got {list(o.seeds)}; fewer do "
+            "not give an interval worth printing"
+        )
+    for seed in (*o.seeds, o.partition_seed):
+        _at_least("seeds", seed, 0)
+
+
+def _check_training(o: StudyOptions) -> None:
+    for strategy in o.strategies:
+        _one_of("strategies", strategy, STRATEGIES)
+    if len(set(o.strategies)) != len(o.strategies):
+        raise ValueError(f"strategies: expected distinct names, got {list(o.strategies)}")
+    _one_of("task", o.task, TASKS)
+    for name in ("rounds", "local_epochs", "dp_rounds"):
+        _at_least(name, getattr(o, name), 1)
+    for name in ("learning_rate", "dp_learning_rate", "max_grad_norm"):
+        _positive(name, getattr(o, name))
+
+
+def _check_privacy(o: StudyOptions) -> None:
+    for epsilon in o.epsilons:
+        _positive("epsilons", epsilon)
+    if len(set(o.epsilons)) != len(o.epsilons):
+        raise ValueError(f"epsilons: expected distinct values, got {list(o.epsilons)}")
+    if o.delta is not None and not 0 < o.delta < 1:
+        raise ValueError(
+            f"delta: expected 0 < delta < 1/n (n = training patients), got {o.delta}; leave it out "
+            "for 1/(10 n)"
+        )
+    if not 0 < o.sampling_probability <= 1:
+        raise ValueError(
+            f"sampling_probability: expected 0 < q <= 1, got {o.sampling_probability}; 1 means "
+            "every patient in every round"
+        )
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {value!r}")
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
+
+
+def _positive(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name}: expected a finite number above 0, got {value!r}")
