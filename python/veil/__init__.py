@@ -19,6 +19,7 @@ _SUBMODULES = frozenset(
         "fl",
         "report",
         "secagg",
+        "study",
     }
 )
 _ATTRIBUTES: dict[str, str] = {}
