@@ -169,11 +169,12 @@ def resummarise():
 
 
 @pytest.fixture(scope="session")
-def _study():
+def example():
+    """Return the hand-made study itself, for tests that only read it."""
     return study()
 
 
 @pytest.fixture
-def results(_study):
+def results(example):
     """Return a fresh copy of the hand-made study."""
-    return copy.deepcopy(_study)
+    return copy.deepcopy(example)

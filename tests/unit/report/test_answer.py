@@ -1,0 +1,77 @@
+"""The sentence that leads the report says what the numbers say."""
+
+import pytest
+from scipy import stats
+
+pytest.importorskip("jsonschema")
+
+from veil.report.answer import answer, paired_difference, worst_by_seed
+
+
+def shift(results, method, delta):
+    """Set a method's AUROC at every site to local's plus a difference per seed."""
+    local = {r["seed"]: r for r in results["runs"] if r["method"] == "local"}
+    for run in results["runs"]:
+        if run["method"] == method:
+            for site, values in run["sites"].items():
+                values["auroc"] = local[run["seed"]]["sites"][site]["auroc"] + delta[run["seed"]]
+    return results
+
+
+def test_paired_difference_is_students_interval_of_the_differences(results):
+    found = paired_difference(results, "local", "dp-4")
+    before, after = worst_by_seed(results, "local"), worst_by_seed(results, "dp-4")
+    deltas = [after[s] - before[s] for s in before]
+    wanted = stats.ttest_1samp(deltas, 0).confidence_interval(0.95)
+    assert found.mean == pytest.approx(sum(deltas) / len(deltas))
+    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high))
+
+
+@pytest.mark.parametrize(
+    ("delta", "said"),
+    [
+        ([0.01, 0.011, 0.012, 0.01, 0.011], "Training together raised the worst site’s AUROC"),
+        ([-0.01, -0.011, -0.012, -0.01, -0.011], "Training together lowered"),
+        ([0.02, -0.02, 0.01, -0.015, 0.0], "Training together did not clearly change"),
+    ],
+)
+def test_gain_is_claimed_only_when_its_interval_leaves_out_zero(results, resummarise, delta, said):
+    shift(results, "fedavg", delta)
+    results["summary"] = resummarise(results)
+    assert answer(results)[0].startswith(said)
+
+
+def test_cost_is_given_at_both_ends_of_the_grid(results):
+    worst = {
+        r["method"]: r["mean"]
+        for r in results["summary"]
+        if (r["metric"], r["scope"]) == ("auroc", "worst")
+    }
+    large, small = (worst["fedavg"] - worst[m] for m in ("dp-8", "dp-0.5"))
+    ending = f"differential privacy costs {large:.3f} at ε = 8 and {small:.3f} at ε = 0.5."
+    assert answer(results)[0].endswith(ending)
+
+
+def test_epsilons_clearly_better_and_worse_than_alone_are_named(results):
+    better, worse = [], []
+    for epsilon in ("0.5", "1", "2", "4", "8"):
+        found = paired_difference(results, "local", f"dp-{epsilon}")
+        better += [epsilon] * (found.low > 0)
+        worse += [epsilon] * (found.high < 0)
+    assert better
+    assert worse
+    assert answer(results)[1] == (
+        "Against each site alone, private training was clearly better at ε = "
+        f"{', '.join(better)} and clearly worse at ε = {', '.join(worse)}."
+    )
+
+
+def test_one_seed_claims_nothing(make_study):
+    lead, then = answer(make_study(seeds=(3,)))
+    assert lead.startswith("Training together moved")
+    assert then.startswith("With a single seed there are no intervals")
+
+
+def test_a_study_without_local_or_federated_methods_claims_nothing(make_study):
+    methods = (("pooled", "pooled", "Pooled", None, None, 0.99),)
+    assert answer(make_study(methods=methods)) == ["1 methods were compared on the same patients."]
