@@ -84,7 +84,8 @@ def header(info: dict[str, Any], when: str) -> str:
     core = info["veil"]
     return (
         f"Machine: {info['cpu_name']}, {info['cpus']} CPUs, {info['system']}; "
-        f"CPython {info['python_version']}. Veil {core['version']} on `{core['isa']}`; {when[:10]}.\n"
+        f"CPython {info['python_version']}. Veil {core['version']} on `{core['isa']}`; "
+        f"{when[:10]}.\n"
     )
 
 
