@@ -17,6 +17,7 @@ _SUBMODULES = frozenset(
     {
         "errors",
         "fl",
+        "random",
         "report",
         "secagg",
         "study",

@@ -14,6 +14,7 @@ __all__ = [
     "PolicyRefused",
     "ProtocolError",
     "StateReplayed",
+    "StreamExhausted",
     "TooFewSurvivors",
     "UnsupportedLayer",
     "VeilError",
@@ -71,3 +72,7 @@ class ContextMismatch(ProtocolError):
 
 class UnsupportedLayer(VeilError, TypeError):
     """A model holds a layer for which per-sample gradients are not defined."""
+
+
+class StreamExhausted(VeilError, RuntimeError):
+    """A keystream has no block left where one was asked for; it never repeats, so use a new key."""

@@ -6,10 +6,14 @@
 
 namespace veil::VEIL_ISA {
 namespace {
-// clang-format off: vec.inc.hpp comes first, the algorithms follow by name
+// clang-format off: vec and stream come first, the algorithms follow by name
 #include "kernels/vec.inc.hpp"
-#include "kernels/shamir.inc.hpp"
+#include "kernels/stream.inc.hpp"
 // clang-format on
+#include "kernels/aes.inc.hpp"
+#include "kernels/chacha.inc.hpp"
+#include "kernels/ring.inc.hpp"
+#include "kernels/shamir.inc.hpp"
 }  // namespace
 }  // namespace veil::VEIL_ISA
 
@@ -20,5 +24,9 @@ constinit const KernelTable VEIL_ISA = {
     .name = VEIL_STRING(VEIL_ISA),
     .shamir_evaluate = shamir_evaluate,
     .shamir_combine = shamir_combine,
+    .aes256_ctr = kAes256Ctr,
+    .chacha20 = kChacha20,
+    .ring_add_u32 = ring_add_u32,
+    .ring_add_u64 = ring_add_u64,
 };
 }  // namespace veil::kernels

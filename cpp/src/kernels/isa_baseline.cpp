@@ -1,4 +1,5 @@
-// Instruction set `baseline`: every kernel, compiled with this set's flags; exports one KernelTable.
+// Instruction set `baseline`: every kernel, compiled with this set's flags; exports one
+// KernelTable.
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif

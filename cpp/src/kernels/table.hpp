@@ -7,6 +7,23 @@
 
 namespace veil {
 
+// A cipher that turns a counter into whole blocks of keystream. `schedule` is opaque and in the
+// format of the set that expanded it; (high, low) is the first block's counter. Preconditions of
+// fill and mask_add: low + blocks must not wrap (64 bits for AES, 32 for ChaCha20, whose high is
+// 0). Vectors are bytes of little-endian words; `in` and `out` are the same or apart.
+struct StreamKernels {
+  void (*expand)(const std::uint8_t* key, const std::uint8_t* nonce, std::uint8_t* schedule);
+  void (*fill)(const std::uint8_t* schedule, std::uint64_t high, std::uint64_t low,
+               std::uint8_t* out, std::size_t blocks);
+  // out = in + keystream, or in - keystream when `negate` is not 0, in Z/2^32 and in Z/2^64.
+  void (*mask_add_u32)(const std::uint8_t* schedule, std::uint64_t high, std::uint64_t low,
+                       const std::uint8_t* in, std::uint8_t* out, std::size_t blocks,
+                       std::uint32_t negate);
+  void (*mask_add_u64)(const std::uint8_t* schedule, std::uint64_t high, std::uint64_t low,
+                       const std::uint8_t* in, std::uint8_t* out, std::size_t blocks,
+                       std::uint32_t negate);
+};
+
 struct KernelTable {
   const char* name;
 
@@ -16,7 +33,16 @@ struct KernelTable {
   void (*shamir_combine)(const std::uint32_t* weights, const std::uint32_t* shares,
                          std::size_t count, std::size_t stride, std::size_t lanes,
                          std::uint32_t* out);
+  StreamKernels aes256_ctr;  // SP 800-38A CTR over FIPS 197, 16-byte blocks
+  StreamKernels chacha20;    // RFC 8439, 64-byte blocks
+  void (*ring_add_u32)(const std::uint32_t* a, const std::uint32_t* b, std::uint32_t* out,
+                       std::size_t n);
+  void (*ring_add_u64)(const std::uint64_t* a, const std::uint64_t* b, std::uint64_t* out,
+                       std::size_t n);
 };
+
+// Enough for any set's schedule: 15 bitsliced round keys of 8 words of 64 bits.
+inline constexpr std::size_t kScheduleBytes = 960;
 
 namespace kernels {
 extern const KernelTable baseline;
