@@ -15,6 +15,7 @@ __version__ = importlib.metadata.version("veil")
 # Where each lazily loaded public name lives (PEP 562).
 _SUBMODULES = frozenset(
     {
+        "dp",
         "errors",
         "fl",
         "random",

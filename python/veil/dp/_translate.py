@@ -1,0 +1,73 @@
+"""From Veil's events to dp-accounting's, for each accountant and relation.
+
+- replace-one: PLD's own Gaussian moves one record from -1 to +1, a distance of 2, so it takes
+  sigma / (sensitivity / 2); RDP takes the distance itself.
+- A pure event's loss is exactly +-epsilon: `DiscreteLaplaceDpEvent(epsilon, 1)`, and randomised
+  response with two answers under replace-one, which the former does not support. RDP: an
+  epsilon-DP mechanism is (epsilon^2 / 2)-zCDP (Bun and Steinke 2016, Proposition 1.4).
+- A discrete Laplace under replace-one is charged as the pure event of its largest loss.
+"""
+
+import math
+from typing import Any
+
+from veil.dp.events import Event
+
+__all__ = ["ACCOUNTANTS", "relation_of", "translate"]
+
+ACCOUNTANTS = ("gaussian", "pld", "rdp")
+
+
+def relation_of(relation: str) -> Any:
+    """Return dp-accounting's name of a relation."""
+    from dp_accounting import NeighboringRelation
+
+    return {
+        "add-or-remove-one": NeighboringRelation.ADD_OR_REMOVE_ONE,
+        "replace-one": NeighboringRelation.REPLACE_ONE,
+        "zero-out": NeighboringRelation.REPLACE_SPECIAL,
+    }[relation]
+
+
+def translate(event: Event, accountant: str, relation: str) -> Any | None:
+    """Return the dp-accounting event of one run, or None if that accountant has none."""
+    return _for_pld(event, relation) if accountant == "pld" else _for_rdp(event, relation)
+
+
+def _for_pld(event: Event, relation: str) -> Any | None:
+    from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent
+    from dp_accounting.dp_event import DiscreteLaplaceDpEvent
+
+    if event.kind == "discrete-gaussian":
+        return None
+    if event.kind == "gaussian":
+        distance = 2.0 if relation == "replace-one" else 1.0
+        inner = GaussianDpEvent(distance * event.sigma / event.sensitivity)
+        if event.sampling_probability == 1.0:
+            return inner
+        return PoissonSampledDpEvent(event.sampling_probability, inner)
+    if relation == "replace-one":
+        return _randomized_response(event.ratio)
+    if event.kind == "discrete-laplace":
+        return DiscreteLaplaceDpEvent(1.0 / event.sigma, int(event.sensitivity))
+    return DiscreteLaplaceDpEvent(event.ratio, 1)
+
+
+def _randomized_response(epsilon: float) -> Any | None:
+    from dp_accounting import RandomizedResponseDpEvent
+
+    noise = 2.0 / (1.0 + math.exp(epsilon)) if epsilon < 700.0 else 0.0
+    return RandomizedResponseDpEvent(noise, 2) if noise > 0.0 else None
+
+
+def _for_rdp(event: Event, relation: str) -> Any | None:
+    from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, ZCDpEvent
+
+    if event.kind != "gaussian":
+        return ZCDpEvent(event.ratio**2 / 2.0)
+    inner = GaussianDpEvent(1.0 / event.ratio)
+    if event.sampling_probability == 1.0:
+        return inner
+    if relation == "replace-one":
+        return None
+    return PoissonSampledDpEvent(event.sampling_probability, inner)

@@ -1,0 +1,242 @@
+"""What a ledger is charged with: events as data, without mathematics.
+
+An event records what was sampled, not what some accountant makes of it; `accounting` translates it
+for each accountant and relation. `sensitivity` is always the one under the ledger's relation: for a
+sum of values clipped to norm C it is C under add-or-remove-one and zero-out, 2C under replace-one.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["RELATIONS", "Event", "check_count", "check_delta", "check_positive", "check_relation"]
+
+RELATIONS = ("add-or-remove-one", "replace-one", "zero-out")
+KINDS = ("gaussian", "discrete-gaussian", "discrete-laplace", "pure")
+
+
+def check_relation(relation: str) -> str:
+    """Return `relation`, or raise ValueError if it is not one of `RELATIONS`."""
+    if relation not in RELATIONS:
+        raise ValueError(f"relation: expected one of {', '.join(RELATIONS)}; got {relation!r}")
+    return relation
+
+
+def check_positive(name: str, value: float) -> float:
+    """Return `value` as a float, or raise ValueError unless it is finite and above 0."""
+    number = float(value)
+    if not (math.isfinite(number) and number > 0.0):
+        raise ValueError(f"{name}: expected a finite number above 0, got {value!r}")
+    return number
+
+
+def check_delta(name: str, value: float, *, zero_allowed: bool = False) -> float:
+    """Return `value` as a float, or raise ValueError unless it lies in (0, 1)."""
+    number = float(value)
+    if 0.0 < number < 1.0 or (zero_allowed and number == 0.0):
+        return number
+    interval = "[0, 1)" if zero_allowed else "(0, 1)"
+    raise ValueError(f"{name}: expected a number in {interval}, got {value!r}")
+
+
+def check_count(name: str, value: int) -> int:
+    """Return `value` as an int, or raise unless it is an integer of at least 1."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
+    if int(value) < 1:
+        raise ValueError(f"{name}: expected at least 1, got {value!r}")
+    return int(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One private operation, repeated `count` times.
+
+    Use the constructors `gaussian`, `discrete_gaussian`, `discrete_laplace` and `pure`.
+
+    Parameters
+    ----------
+    kind : {"gaussian", "discrete-gaussian", "discrete-laplace", "pure"}
+        Family of the noise.
+    sigma : float
+        Scale of the noise, in the unit of `sensitivity`.
+    sensitivity : float
+        Most that one unit changes the noiseless value, under the ledger's relation: L2 for the
+        Gaussian kinds, L1 in lattice units for ``"discrete-laplace"``.
+    sampling_probability : float
+        Poisson sampling probability q of each unit; 1 means that all take part. Only
+        ``"gaussian"`` may be sampled.
+    count : int
+        How many times the operation runs.
+
+    Raises
+    ------
+    ValueError
+        If a field lies outside its range, or a kind other than ``"gaussian"`` is sampled.
+    TypeError
+        If `count` is not an integer.
+
+    Examples
+    --------
+    >>> veil.dp.Event.gaussian(sigma=1.5, sensitivity=1.0, sampling_probability=0.04, count=2250)
+    Event(kind='gaussian', sigma=1.5, sensitivity=1.0, sampling_probability=0.04, count=2250)
+    """
+
+    kind: str
+    sigma: float
+    sensitivity: float
+    sampling_probability: float = 1.0
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind: expected one of {', '.join(KINDS)}; got {self.kind!r}")
+        object.__setattr__(self, "sigma", check_positive("sigma", self.sigma))
+        object.__setattr__(self, "sensitivity", check_positive("sensitivity", self.sensitivity))
+        object.__setattr__(self, "count", check_count("count", self.count))
+        q = check_positive("sampling_probability", self.sampling_probability)
+        object.__setattr__(self, "sampling_probability", q)
+        if q > 1.0:
+            raise ValueError(f"sampling_probability: expected a number in (0, 1], got {q!r}")
+        if q < 1.0 and self.kind != "gaussian":
+            raise ValueError(
+                f"sampling_probability: expected 1 for kind {self.kind!r}, got {q!r}; no "
+                "accountant amplifies this kind by sampling"
+            )
+        if self.kind == "discrete-laplace" and not self.sensitivity.is_integer():
+            raise ValueError(
+                "sensitivity: expected a whole number of lattice units for kind "
+                f"'discrete-laplace', got {self.sensitivity!r}"
+            )
+
+    @classmethod
+    def gaussian(
+        cls,
+        *,
+        sigma: float,
+        sensitivity: float,
+        sampling_probability: float = 1.0,
+        count: int = 1,
+    ) -> "Event":
+        """Gaussian noise of standard deviation `sigma` on a vector of L2 sensitivity.
+
+        Also stands for whatever is a post-processing of it, such as rounded Gaussian noise.
+
+        Parameters
+        ----------
+        sigma, sensitivity : float
+            In one unit.
+        sampling_probability : float
+            Poisson sampling probability of each unit.
+        count : int
+            How many times it runs.
+
+        Returns
+        -------
+        Event
+            The event.
+        """
+        return cls("gaussian", sigma, sensitivity, sampling_probability, count)
+
+    @classmethod
+    def discrete_gaussian(cls, *, sigma: float, sensitivity: float, count: int = 1) -> "Event":
+        """Discrete Gaussian noise below 8 lattice units, by its zCDP bound.
+
+        Parameters
+        ----------
+        sigma, sensitivity : float
+            In lattice units; L2.
+        count : int
+            How many times it runs.
+
+        Returns
+        -------
+        Event
+            The event; rho = sensitivity^2 / (2 sigma^2), arXiv 2004.00010, Theorem 4.
+        """
+        return cls("discrete-gaussian", sigma, sensitivity, 1.0, count)
+
+    @classmethod
+    def discrete_laplace(cls, *, scale: float, sensitivity: int, count: int = 1) -> "Event":
+        """Discrete Laplace noise of `scale` on an integer vector of L1 sensitivity.
+
+        Parameters
+        ----------
+        scale : float
+            In lattice units.
+        sensitivity : int
+            In lattice units; L1.
+        count : int
+            How many times it runs.
+
+        Returns
+        -------
+        Event
+            The event; pure epsilon = sensitivity / scale.
+        """
+        return cls("discrete-laplace", scale, sensitivity, 1.0, count)
+
+    @classmethod
+    def pure(cls, *, epsilon: float, count: int = 1) -> "Event":
+        """Any mechanism that is `epsilon`-DP under the ledger's relation.
+
+        Parameters
+        ----------
+        epsilon : float
+            Largest privacy loss, in nats.
+        count : int
+            How many times it runs.
+
+        Returns
+        -------
+        Event
+            The event.
+        """
+        return cls("pure", 1.0, epsilon, 1.0, count)
+
+    @property
+    def ratio(self) -> float:
+        """Sensitivity over sigma: mu of a Gaussian, epsilon of a Laplace or pure event."""
+        return self.sensitivity / self.sigma
+
+    def repeat(self, count: int) -> "Event":
+        """Return the same operation, run `count` times as often."""
+        return Event(
+            self.kind,
+            self.sigma,
+            self.sensitivity,
+            self.sampling_probability,
+            self.count * check_count("count", count),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-ready values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "Event":
+        """Read what `to_dict` wrote.
+
+        Parameters
+        ----------
+        fields : mapping
+            Exactly the fields of an event. Only the kinds listed above are known; nothing is
+            imported or looked up by a name found in the data.
+
+        Returns
+        -------
+        Event
+            The event.
+
+        Raises
+        ------
+        ValueError
+            If a field is missing, unknown or outside its range.
+        """
+        if set(fields) != set(cls.__slots__):
+            raise ValueError(
+                f"event: expected the fields {', '.join(cls.__slots__)}; got "
+                f"{', '.join(sorted(map(str, fields)))}"
+            )
+        return cls(**fields)
