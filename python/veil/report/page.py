@@ -49,7 +49,7 @@ def page(results: Results) -> str:
         autoescape=True,
         trim_blocks=False,
         undefined=jinja2.StrictUndefined,
-        finalize=lambda value: text.clean(value) if type(value) is str else value,
+        finalize=lambda value: text.unbroken(value) if type(value) is str else value,
     )
     environment.filters.update(label=text.label, plain=text.plain)
     model = Model(results)

@@ -2,12 +2,23 @@
 
 import math
 
-__all__ = ["clean", "data_size", "duration", "estimate", "interval", "label", "plain", "score"]
+__all__ = [
+    "clean",
+    "data_size",
+    "duration",
+    "estimate",
+    "interval",
+    "label",
+    "plain",
+    "score",
+    "unbroken",
+]
 
 _NONE = "–"
 _MAX_TEXT = 2000
 _MAX_LABEL = 40
-_JOINERS = "\u200c\u200d"  # needed to write Persian and several Indic scripts
+# Joiners that Persian and several Indic scripts need, and the no-break space.
+_KEPT = "\u200c\u200d\u00a0"
 
 
 def score(value: float | None) -> str:
@@ -50,8 +61,13 @@ def duration(seconds: float) -> str:
 
 def clean(text: str) -> str:
     """Make foreign text safe to place: printable, no direction overrides, bounded in length."""
-    text = "".join(c if c.isprintable() or c in _JOINERS else "\ufffd" for c in text)
+    text = "".join(c if c.isprintable() or c in _KEPT else "\ufffd" for c in text)
     return _cut(text, _MAX_TEXT)
+
+
+def unbroken(text: str) -> str:
+    """Clean a text and keep ``ε = 4`` on one line."""
+    return clean(text).replace("ε = ", "ε\u00a0=\u00a0")
 
 
 def label(text: str) -> str:

@@ -1,6 +1,7 @@
 """A hand-made study with realistic numbers; the real one runs in tests/integration."""
 
 import copy
+import json
 import math
 import statistics
 
@@ -178,3 +179,11 @@ def example():
 def results(example):
     """Return a fresh copy of the hand-made study."""
     return copy.deepcopy(example)
+
+
+@pytest.fixture
+def results_file(results, tmp_path):
+    """Return the path of a results.json with the hand-made study."""
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(results), encoding="utf-8")
+    return path
