@@ -14,6 +14,10 @@ namespace {
 #include "kernels/chacha.inc.hpp"
 #include "kernels/ring.inc.hpp"
 #include "kernels/shamir.inc.hpp"
+// clang-format off: uniform takes the logarithm of normal
+#include "kernels/normal.inc.hpp"
+#include "kernels/uniform.inc.hpp"
+// clang-format on
 }  // namespace
 }  // namespace veil::VEIL_ISA
 
@@ -28,5 +32,13 @@ constinit const KernelTable VEIL_ISA = {
     .chacha20 = kChacha20,
     .ring_add_u32 = ring_add_u32,
     .ring_add_u64 = ring_add_u64,
+    .normal_f32 = normal_f32,
+    .normal_f64 = normal_f64,
+    .laplace_f32 = laplace_f32,
+    .laplace_f64 = laplace_f64,
+    .uniform_f32 = uniform_f32,
+    .uniform_f64 = uniform_f64,
+    .integers_u64 = integers_u64,
+    .bernoulli_u8 = bernoulli_u8,
 };
 }  // namespace veil::kernels

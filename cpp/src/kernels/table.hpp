@@ -39,6 +39,18 @@ struct KernelTable {
                        std::size_t n);
   void (*ring_add_u64)(const std::uint64_t* a, const std::uint64_t* b, std::uint64_t* out,
                        std::size_t n);
+
+  // Blocks of random bytes to blocks of values; each kernel's comment gives the sizes.
+  void (*normal_f32)(const std::uint8_t* random, float* out, std::size_t blocks, float scale);
+  void (*normal_f64)(const std::uint8_t* random, double* out, std::size_t blocks, double scale);
+  void (*laplace_f32)(const std::uint8_t* random, float* out, std::size_t blocks, float scale);
+  void (*laplace_f64)(const std::uint8_t* random, double* out, std::size_t blocks, double scale);
+  void (*uniform_f32)(const std::uint8_t* random, float* out, std::size_t blocks);
+  void (*uniform_f64)(const std::uint8_t* random, double* out, std::size_t blocks);
+  void (*integers_u64)(const std::uint8_t* random, std::uint64_t* out, std::size_t blocks,
+                       std::uint64_t high);
+  void (*bernoulli_u8)(const std::uint8_t* random, std::uint8_t* out, std::size_t blocks,
+                       std::uint64_t threshold);
 };
 
 // Enough for any set's schedule: 15 bitsliced round keys of 8 words of 64 bits.
