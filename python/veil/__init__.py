@@ -20,6 +20,7 @@ _SUBMODULES = frozenset(
         "fl",
         "random",
         "report",
+        "ring",
         "secagg",
         "study",
     }
