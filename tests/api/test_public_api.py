@@ -1,0 +1,155 @@
+"""The names of design.md section 5 exist and take what it says; privacy has no defaults."""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from importlib.metadata import version
+
+import pytest
+
+import veil
+
+# `name` is required, `name?` has a default, what stands after `*` is keyword-only. Signatures may
+# have further keyword arguments with defaults.
+SIGNATURES = """
+veil.core_info()
+veil.set_num_threads(n)
+veil.secagg.split_secret
+veil.secagg.combine_shares
+veil.fl.Layout.of(params)
+veil.fl.Layout.flatten(self, params, *, out?)
+veil.fl.Layout.unflatten(self, vector)
+veil.fl.Layout.digest(self, params)
+"""
+
+# A caller must choose these: they change what is protected, or from whom.
+PRIVATE = {
+    "bounds",
+    "clip",
+    "corrupt",
+    "delta",
+    "dropout",
+    "epsilon",
+    "l1_sensitivity",
+    "l2_clip",
+    "l2_sensitivity",
+    "ledger",
+    "max_grad_norm",
+    "max_summands",
+    "mode",
+    "noise_multiplier",
+    "patient_ids",
+    "relation",
+    "rounding",
+    "sigma",
+    "target_delta",
+    "target_epsilon",
+    "unit",
+}
+
+# Defaults that only ever overstate the loss, or that design.md's own signature implies.
+IMPLIED = {
+    # The relation of DP-SGD's accounting in the literature and in every peer.
+    "calibrate_noise_multiplier(relation)",
+}
+
+
+def lines() -> list[str]:
+    return [line for line in SIGNATURES.splitlines() if line]
+
+
+def resolve(path: str) -> object:
+    value: object = veil
+    for name in path.split(".")[1:]:
+        value = getattr(value, name)
+    return value
+
+
+def expected_parameters(text: str) -> Iterator[tuple[str, bool, bool]]:
+    """Name, whether it has a default, whether it is keyword-only."""
+    keyword_only = False
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        if part == "*":
+            keyword_only = True
+            continue
+        yield part.rstrip("?"), part.endswith("?"), keyword_only
+
+
+@pytest.mark.parametrize("line", lines(), ids=lambda line: line.partition("(")[0])
+def test_name_exists_with_its_signature(line):
+    path, parenthesis, rest = line.partition("(")
+    target = resolve(path)
+    if not parenthesis:
+        return
+    actual = inspect.signature(target).parameters
+    expected = list(expected_parameters(rest.removesuffix(")")))
+    positional = [name for name, _, keyword_only in expected if not keyword_only]
+    in_place = [
+        name for name, p in actual.items() if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    ]
+    assert in_place == positional
+    for name, has_default, keyword_only in expected:
+        assert name in actual, f"{path} lacks {name}"
+        assert (actual[name].default is not inspect.Parameter.empty) == has_default, name
+        assert (actual[name].kind is inspect.Parameter.KEYWORD_ONLY) == keyword_only, name
+    named = {name for name, _, _ in expected}
+    more = [p for name, p in actual.items() if name not in named]
+    assert all(p.default is not inspect.Parameter.empty or p.kind > 3 for p in more), more
+
+
+def public_callables() -> Iterator[tuple[str, object]]:
+    for found in pkgutil.walk_packages(veil.__path__, "veil."):
+        if any(part.startswith("_") for part in found.name.split(".")) or ".cli" in found.name:
+            continue
+        module = importlib.import_module(found.name)
+        for name in getattr(module, "__all__", ()):
+            value = getattr(module, name)
+            yield f"{found.name}.{name}", value
+            if inspect.isclass(value):
+                for attribute, member in inspect.getmembers(value, callable):
+                    if not attribute.startswith("_"):
+                        yield f"{found.name}.{name}.{attribute}", member
+
+
+def defaults_of(value: object) -> Iterator[str]:
+    try:
+        parameters = inspect.signature(value).parameters.values()
+    except (TypeError, ValueError):
+        return
+    yield from (p.name for p in parameters if p.default is not inspect.Parameter.empty)
+
+
+def test_nothing_that_affects_privacy_has_a_default():
+    # A study compares a grid of privacy levels that it shows; its options are no library calls.
+    faults = [
+        f"{path}({name})"
+        for path, value in public_callables()
+        if not path.startswith("veil.study.")
+        for name in defaults_of(value)
+        if name in PRIVATE and f"{path.rpartition('.')[2]}({name})" not in IMPLIED
+    ]
+    assert faults == []
+
+
+def test_every_public_name_is_documented():
+    faults = [
+        path
+        for path, value in public_callables()
+        if (inspect.isfunction(value) or inspect.isclass(value)) and not inspect.getdoc(value)
+    ]
+    assert faults == []
+
+
+def test_modules_name_what_they_offer():
+    faults = [
+        found.name
+        for found in pkgutil.walk_packages(veil.__path__, "veil.")
+        if not any(part.startswith("_") for part in found.name.split("."))
+        and not hasattr(importlib.import_module(found.name), "__all__")
+    ]
+    assert faults == []
+
+
+def test_version_is_the_distribution_s():
+    assert veil.__version__ == version("veil")
