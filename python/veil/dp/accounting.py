@@ -503,8 +503,8 @@ def calibrate_noise_multiplier(
     --------
     >>> z = veil.dp.calibrate_noise_multiplier(
     ...     target_epsilon=1.0, target_delta=1e-6, sampling_probability=0.1, steps=512)
-    >>> round(z, 4)
-    9.6618
+    >>> round(z, 2)
+    9.66
     """
     target = check_positive("target_epsilon", target_epsilon)
     delta = check_delta("target_delta", target_delta)
