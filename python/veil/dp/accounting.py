@@ -324,7 +324,7 @@ def epsilon_curve(
     >>> veil.dp.epsilon_curve(
     ...     step, counts=[1, 3], delta=1e-5, relation="zero-out"
     ... ).round(2)
-    array([4.38, 8.38])
+    array([4.38, 8.39])
     """
     return np.array(
         [
