@@ -8,8 +8,10 @@
 
 #include <cstdint>
 #include <span>
+#include <stdexcept>
 #include <string>
 
+#include "veil/floats.hpp"
 #include "veil/parallel.hpp"
 
 namespace veil::bindings {
@@ -25,19 +27,17 @@ inline std::string describe(const py::handle& object) {
          py::str(object.attr("shape")).cast<std::string>();
 }
 
-// An ndarray of dtype T in native byte order, C-contiguous and aligned; never a converted copy.
-template <class T>
-py::array require_array(const py::handle& object, const char* name) {
-  const std::string expected = py::str(py::dtype::of<T>()).cast<std::string>();
+// An ndarray of that dtype in native byte order, C-contiguous and aligned; never a converted copy.
+inline py::array require_array(const py::handle& object, const char* name, const py::dtype& dtype) {
+  const auto expected = [&dtype] { return py::str(dtype).cast<std::string>(); };
   if (!py::isinstance<py::array>(object)) {
-    throw py::type_error(std::string(name) + ": expected a NumPy array of " + expected + ", got " +
-                         describe(object));
+    throw py::type_error(std::string(name) + ": expected a NumPy array of " + expected() +
+                         ", got " + describe(object));
   }
   auto array = py::reinterpret_borrow<py::array>(object);
   // Equivalence, not identity: `l` and `q` are both int64, and a swapped byte order is neither.
-  if (!py::detail::npy_api::get().PyArray_EquivTypes_(array.dtype().ptr(),
-                                                      py::dtype::of<T>().ptr())) {
-    throw py::type_error(std::string(name) + ": expected dtype " + expected + ", got " +
+  if (!py::detail::npy_api::get().PyArray_EquivTypes_(array.dtype().ptr(), dtype.ptr())) {
+    throw py::type_error(std::string(name) + ": expected dtype " + expected() + ", got " +
                          describe(object));
   }
   constexpr int kAligned = py::detail::npy_api::NPY_ARRAY_ALIGNED_;
@@ -51,6 +51,16 @@ py::array require_array(const py::handle& object, const char* name) {
 }
 
 template <class T>
+py::array require_array(const py::handle& object, const char* name) {
+  return require_array(object, name, py::dtype::of<T>());
+}
+
+inline void require_writable(const py::array& array, const char* name) {
+  if (array.writeable()) return;
+  throw py::value_error(std::string(name) + ": expected a writable array, got a read-only one");
+}
+
+template <class T>
 std::span<const T> input(const py::handle& object, const char* name) {
   const py::array array = require_array<T>(object, name);
   return {static_cast<const T*>(array.data()), static_cast<std::size_t>(array.size())};
@@ -59,9 +69,7 @@ std::span<const T> input(const py::handle& object, const char* name) {
 template <class T>
 std::span<T> output(const py::handle& object, const char* name) {
   py::array array = require_array<T>(object, name);
-  if (!array.writeable()) {
-    throw py::value_error(std::string(name) + ": expected a writable array, got a read-only one");
-  }
+  require_writable(array, name);
   return {static_cast<T*>(array.mutable_data()), static_cast<std::size_t>(array.size())};
 }
 
@@ -86,6 +94,33 @@ void require_no_overlap(std::span<const A> in, std::span<B> out, const char* in_
   throw py::value_error(std::string(out_name) + ": expected memory apart from `" + in_name +
                         (in_place_allowed ? "` or the same array, got a partial overlap"
                                           : "`, got overlapping memory"));
+}
+
+// A view of one update: bfloat16 comes as its uint16 bits, so the format is named by the caller.
+inline FloatFormat float_format(const std::string& name) {
+  if (name == "float32") return FloatFormat::kFloat32;
+  if (name == "float64") return FloatFormat::kFloat64;
+  if (name == "float16") return FloatFormat::kFloat16;
+  if (name == "bfloat16") return FloatFormat::kBFloat16;
+  throw py::type_error("expected float32, float64, float16 or bfloat16, got " + name);
+}
+
+inline py::dtype dtype_of(FloatFormat format) {
+  switch (format) {
+    case FloatFormat::kFloat32:
+      return py::dtype::of<float>();
+    case FloatFormat::kFloat64:
+      return py::dtype::of<double>();
+    case FloatFormat::kFloat16:
+      return py::dtype("e");
+    case FloatFormat::kBFloat16:
+      return py::dtype::of<std::uint16_t>();
+  }
+  throw std::logic_error("dtype_of: unknown format");
+}
+
+inline std::span<const std::uint8_t> bytes_of_array(const py::array& array) {
+  return {static_cast<const std::uint8_t*>(array.data()), static_cast<std::size_t>(array.nbytes())};
 }
 
 // `threads=None` means default_threads(). Taken as an object, like every argument of a binding:

@@ -6,6 +6,7 @@ void bind_generator(pybind11::module_& module);
 void bind_random(pybind11::module_& module);
 void bind_ring(pybind11::module_& module);
 void bind_shamir(pybind11::module_& module);
+void bind_reduce(pybind11::module_& module);
 }  // namespace veil::bindings
 
 PYBIND11_MODULE(_core, module) {
@@ -15,4 +16,5 @@ PYBIND11_MODULE(_core, module) {
   veil::bindings::bind_random(module);
   veil::bindings::bind_ring(module);
   veil::bindings::bind_shamir(module);
+  veil::bindings::bind_reduce(module);
 }

@@ -48,3 +48,11 @@ def mask_add_u32(
 def mask_add_u64(
     vector: Any, keys: Any, signs: Any, offset: int, cipher: str, out: Any, threads: int | None
 ) -> None: ...
+def weighted_mean(
+    updates: list[npt.NDArray[Any]],
+    weights: npt.NDArray[np.float64],
+    out: npt.NDArray[Any],
+    format: str,
+    threads: int | None,
+) -> None: ...
+def scale_weights(weights: npt.NDArray[np.float64]) -> tuple[list[float], float]: ...

@@ -6,12 +6,15 @@
 
 namespace veil::VEIL_ISA {
 namespace {
-// clang-format off: vec and stream come first, the algorithms follow by name
+// clang-format off: what others build on comes first, the algorithms follow by name
 #include "kernels/vec.inc.hpp"
 #include "kernels/stream.inc.hpp"
+#include "kernels/floats.inc.hpp"
+#include "kernels/lattice.inc.hpp"
 // clang-format on
 #include "kernels/aes.inc.hpp"
 #include "kernels/chacha.inc.hpp"
+#include "kernels/mean.inc.hpp"
 #include "kernels/ring.inc.hpp"
 #include "kernels/shamir.inc.hpp"
 // clang-format off: uniform takes the logarithm of normal
@@ -40,5 +43,7 @@ constinit const KernelTable VEIL_ISA = {
     .uniform_f64 = uniform_f64,
     .integers_u64 = integers_u64,
     .bernoulli_u8 = bernoulli_u8,
+    .weighted_mean = {weighted_mean<Float32>, weighted_mean<Float64>, weighted_mean<Float16>,
+                      weighted_mean<BFloat16>},
 };
 }  // namespace veil::kernels

@@ -51,6 +51,11 @@ struct KernelTable {
                        std::uint64_t high);
   void (*bernoulli_u8)(const std::uint8_t* random, std::uint8_t* out, std::size_t blocks,
                        std::uint64_t threshold);
+  // Indexed by FloatFormat. Columns [begin, end), at least 32, of sum(weights[i] * rows[i]) / total
+  // over a multiple of 4 updates; true if one of their values is not finite.
+  std::uint32_t (*weighted_mean[4])(const void* const* rows, const double* weights,
+                                    std::size_t updates, std::size_t begin, std::size_t end,
+                                    double total, void* out);
 };
 
 // Enough for any set's schedule: 15 bitsliced round keys of 8 words of 64 bits.

@@ -22,3 +22,11 @@ template <class V>
 inline void store(void* target, V value) {
   std::memcpy(target, &value, sizeof(V));
 }
+
+template <class To, class From>
+inline To bits_as(From from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  std::memcpy(&to, &from, sizeof(To));
+  return to;
+}

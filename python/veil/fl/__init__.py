@@ -6,6 +6,7 @@ integrations with FL engines, and by secure aggregation.
 
 from veil.fl.layout import Layout
 from veil.fl.protocols import Aggregator, Privacy, PrivateTask, Strategy, Sum, Task, Upload
+from veil.fl.reduce import weighted_mean
 from veil.fl.sites import Site
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "Sum",
     "Task",
     "Upload",
+    "weighted_mean",
 ]
