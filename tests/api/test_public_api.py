@@ -21,6 +21,15 @@ veil.fl.Layout.of(params)
 veil.fl.Layout.flatten(self, params, *, out?)
 veil.fl.Layout.unflatten(self, vector)
 veil.fl.Layout.digest(self, params)
+veil.fl.FedAvg
+veil.fl.FedProx
+veil.fl.FedAdam
+veil.fl.FedYogi
+veil.fl.FedAdagrad
+veil.fl.Scaffold
+veil.fl.PlainSum
+veil.fl.CentralDP(*, noise_multiplier, max_grad_norm, sampling_probability, population, rounds, unit)
+veil.fl.simulate(task, sites, strategy, *, rounds, seed, aggregator?, privacy?, on_round?)
 """
 
 # A caller must choose these: they change what is protected, or from whom.

@@ -4,20 +4,61 @@ Three protocols (`Task`, `Strategy`, `Aggregator`) are used unchanged by `simula
 integrations with FL engines, and by secure aggregation.
 """
 
+from veil.fl.aggregate import PlainSum
+from veil.fl.checkpoint import Checkpoint
+from veil.fl.history import History, Round
 from veil.fl.layout import Layout
-from veil.fl.protocols import Aggregator, Privacy, PrivateTask, Strategy, Sum, Task, Upload
+from veil.fl.privacy import CentralDP
+from veil.fl.protocols import (
+    Aggregator,
+    GradientCorrection,
+    LocalUpdate,
+    Privacy,
+    PrivateTask,
+    SiteRound,
+    Strategy,
+    Sum,
+    Task,
+    Upload,
+)
 from veil.fl.reduce import weighted_mean
+from veil.fl.simulation import simulate
 from veil.fl.sites import Site
+from veil.fl.statement import PrivacyStatement
+from veil.fl.strategies import FedAdagrad, FedAdam, FedAvg, FedProx, FedYogi, Scaffold
+from veil.fl.streams import Streams
+from veil.fl.tasks import MLP, ImageCNN, LogisticRegression, TorchTask
 
 __all__ = [
+    "MLP",
     "Aggregator",
+    "CentralDP",
+    "Checkpoint",
+    "FedAdagrad",
+    "FedAdam",
+    "FedAvg",
+    "FedProx",
+    "FedYogi",
+    "GradientCorrection",
+    "History",
+    "ImageCNN",
     "Layout",
+    "LocalUpdate",
+    "LogisticRegression",
+    "PlainSum",
     "Privacy",
+    "PrivacyStatement",
     "PrivateTask",
+    "Round",
+    "Scaffold",
     "Site",
+    "SiteRound",
     "Strategy",
+    "Streams",
     "Sum",
     "Task",
+    "TorchTask",
     "Upload",
+    "simulate",
     "weighted_mean",
 ]

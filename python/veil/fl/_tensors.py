@@ -34,7 +34,7 @@ def dtype_name(name: str, array: Any) -> str:
             f"params[{name!r}]: expected real numbers of up to 64 bits in native byte order, "
             f"got {array.dtype.str}"
         )
-    return array.dtype.name
+    return str(array.dtype.name)
 
 
 def empty_like_any(arrays: Sequence[Any], size: int, dtype: np.dtype[Any]) -> Any:

@@ -22,9 +22,12 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from veil.fl._packing import pack, unpack
+
 if TYPE_CHECKING:
     from veil.fl.layout import Layout
     from veil.fl.sites import Site
+    from veil.fl.statement import PrivacyStatement
     from veil.random import SecureGenerator
 
 __all__ = [
@@ -96,7 +99,18 @@ class Task(Protocol):
     """A model and its data: what to start from, how a site trains, how it is scored."""
 
     def init(self, rng: SecureGenerator) -> Params:
-        """Make the first model from `rng` alone; same stream, same bits."""
+        """Make the first model.
+
+        Parameters
+        ----------
+        rng : SecureGenerator
+            The only source of what is random in it: same stream, same bits.
+
+        Returns
+        -------
+        dict of str to ndarray
+            The model; names, shapes and dtypes never change in a run.
+        """
         ...
 
     def local_update(
@@ -107,27 +121,64 @@ class Task(Protocol):
         correction: GradientCorrection,
         rng: SecureGenerator,
     ) -> LocalUpdate:
-        """Train at one site from `params`, adding `correction` to each step's gradient."""
+        """Train at one site.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+            The model to start from; must not be changed.
+        site : Site
+            The site's data.
+        correction : GradientCorrection
+            To be added to every step's gradient.
+        rng : SecureGenerator
+            Draws the minibatches.
+
+        Returns
+        -------
+        LocalUpdate
+            The trained model.
+        """
         ...
 
     def predict(self, params: Params, x: NDArray[Any]) -> NDArray[np.float64]:
-        """Probability of class 1 for each row of `x`, shape (n,)."""
+        """Return the probability of class 1 for each row.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+            The model.
+        x : ndarray of float, shape (n, ...)
+            Rows.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            Probabilities.
+        """
         ...
 
     def evaluate(self, params: Params, site: Site) -> dict[str, float]:
-        """Scores on the site's test rows; NaN where a score is not defined."""
+        """Score the model on a site's test rows.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+            The model.
+        site : Site
+            The site's data.
+
+        Returns
+        -------
+        dict of str to float
+            Scores by name; NaN where a score is not defined.
+        """
         ...
 
 
 @runtime_checkable
 class PrivateTask(Task, Protocol):
-    """A task whose gradients are known per record: what differential privacy needs.
-
-    Attributes
-    ----------
-    learning_rate : float
-        Step size of the private gradient step.
-    """
+    """A task whose gradients are known per record: what differential privacy needs."""
 
     @property
     def learning_rate(self) -> float:
@@ -137,14 +188,39 @@ class PrivateTask(Task, Protocol):
     def record_gradients(
         self, params: Params, x: NDArray[Any], y: NDArray[Any]
     ) -> NDArray[np.floating[Any]]:
-        """Gradient of each row's loss, shape (n, size) in the order of the model's `Layout`.
+        """Return the gradient of each row's loss.
 
-        A row's gradient must not depend on the other rows, and holds no penalty term.
+        A row's gradient must not depend on the other rows.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+            The model.
+        x : ndarray of float, shape (n, ...)
+            Rows.
+        y : ndarray of 0 and 1, shape (n,)
+            Targets.
+
+        Returns
+        -------
+        ndarray of float32 or float64, shape (n, size)
+            In the order of the model's `Layout`, without any penalty.
         """
         ...
 
     def penalty_gradient(self, params: Params) -> NDArray[np.floating[Any]]:
-        """Gradient of the penalty (for example L2), shape (size,): a function of `params` alone."""
+        """Return the gradient of the penalty, for example L2.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+            The model, and all that the result depends on: it is added after the noise.
+
+        Returns
+        -------
+        ndarray of float, shape (size,)
+            In the order of the model's `Layout`.
+        """
         ...
 
 
@@ -175,16 +251,17 @@ class SiteRound:
     task: Task
     site: Site
     layout: Layout
-    vector: NDArray[Any]
-    buffers: Params
-    shared: State
-    own: State
+    vector: NDArray[Any] = field(repr=False)
+    buffers: Params = field(repr=False)
+    shared: State = field(repr=False)
+    own: State = field(repr=False)
     rng: SecureGenerator = field(repr=False)
 
     @property
     def params(self) -> Params:
         """The model as named arrays, a fresh copy."""
-        return self.layout.unflatten(self.vector.copy(), buffers=self.buffers)
+        model: Params = self.layout.unflatten(self.vector.copy(), buffers=self.buffers)
+        return model
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -228,77 +305,176 @@ class Sum:
     updates: Mapping[str, NDArray[Any]] | None = field(default=None, repr=False)
 
     def mean(self) -> NDArray[np.float64]:
-        """Divide the total by the weight, or by the number of survivors without weights.
+        """Total over weight, or over the number of survivors when there are no weights."""
+        return self.total / (len(self.survivors) if self.weight is None else self.weight)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the sum as JSON types, arrays in base64 to the last bit.
 
         Returns
         -------
-        ndarray of float64, shape (dim,)
-            The mean.
+        dict
+            The fields by name.
         """
-        return self.total / (len(self.survivors) if self.weight is None else self.weight)
+        kept = self.updates
+        return {
+            "total": pack(self.total),
+            "weight": self.weight,
+            "survivors": list(self.survivors),
+            "updates": None if kept is None else {site: pack(v) for site, v in kept.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Sum:
+        """Read what `to_dict` returned.
+
+        Parameters
+        ----------
+        fields : mapping
+            As from `to_dict`.
+
+        Returns
+        -------
+        Sum
+            The same sum.
+        """
+        kept = fields["updates"]
+        return cls(
+            total=unpack(fields["total"]),
+            weight=fields["weight"],
+            survivors=tuple(fields["survivors"]),
+            updates=None if kept is None else {site: unpack(v) for site, v in kept.items()},
+        )
 
 
 @runtime_checkable
 class Strategy(Protocol):
-    """How sites train in a round, and how the server steps. Holds settings, never state.
-
-    Attributes
-    ----------
-    needs_individual_updates : bool
-        True when `step` reads ``Sum.updates`` (medians, Krum): refused over secure aggregation.
-    needs_mean_only : bool
-        True when `step` uses nothing but the mean model change and sites train plainly; then a
-        privacy mechanism may put a private mean in its place.
-    """
+    """How sites train in a round, and how the server steps. Holds settings, never state."""
 
     @property
     def needs_individual_updates(self) -> bool:
-        """Whether `step` reads single updates."""
+        """Whether `step` reads ``Sum.updates`` (median, Krum): refused over secure aggregation."""
         ...
 
     @property
     def needs_mean_only(self) -> bool:
-        """Whether a mean model change from any source will do."""
+        """Whether sites train plainly and `step` uses nothing but the mean model change.
+
+        Then a privacy mechanism may put a private mean in its place.
+        """
         ...
 
     def server_state(self, layout: Layout, site_ids: Sequence[str]) -> State:
-        """State of the server before the first round."""
+        """Return the server's state before the first round.
+
+        Parameters
+        ----------
+        layout : Layout
+            The model's layout.
+        site_ids : sequence of str
+            All sites of the run.
+
+        Returns
+        -------
+        mapping of str to ndarray
+            The state.
+        """
         ...
 
     def site_state(self, layout: Layout) -> State:
-        """State of a site before its first round."""
+        """Return a site's state before its first round.
+
+        Parameters
+        ----------
+        layout : Layout
+            The model's layout.
+
+        Returns
+        -------
+        mapping of str to ndarray
+            The state.
+        """
         ...
 
     def upload_layout(self, layout: Layout) -> Layout:
-        """Describe what a site uploads, for a model of `layout`."""
+        """Describe what a site uploads.
+
+        Parameters
+        ----------
+        layout : Layout
+            The model's layout.
+
+        Returns
+        -------
+        Layout
+            The upload's layout.
+        """
         ...
 
-    def shared(self, state: State) -> State:
-        """Select what goes down to every site beside the model."""
+    def shared(self, layout: Layout, state: State) -> State:
+        """Select what goes down to every site beside the model.
+
+        Parameters
+        ----------
+        layout : Layout
+            The model's layout.
+        state : mapping of str to ndarray
+            The server's state.
+
+        Returns
+        -------
+        mapping of str to ndarray
+            What is sent.
+        """
         ...
 
     def train(self, work: SiteRound) -> Upload:
-        """Do a site's part of a round."""
+        """Do a site's part of a round.
+
+        Parameters
+        ----------
+        work : SiteRound
+            What the site has in hand.
+
+        Returns
+        -------
+        Upload
+            What leaves it, and what it keeps.
+        """
         ...
 
     def step(self, vector: NDArray[Any], state: State, total: Sum) -> tuple[NDArray[Any], State]:
-        """Next model (dtype of `vector`) and next server state; arguments stay unchanged."""
+        """Do the server's part of a round; the arguments stay unchanged.
+
+        Parameters
+        ----------
+        vector : ndarray of shape (layout.size,)
+            The model.
+        state : mapping of str to ndarray
+            The server's state.
+        total : Sum
+            Of the sites' uploads.
+
+        Returns
+        -------
+        tuple of ndarray and mapping
+            The next model, of the dtype of `vector`, and the next state.
+        """
         ...
 
 
 @runtime_checkable
 class Aggregator(Protocol):
-    """Turns the sites' vectors into one `Sum`; one round is open, add for each site, close.
-
-    Attributes
-    ----------
-    sees_individual_updates : bool
-        Whether the server could read a single site's vector.
-    """
+    """Turns the sites' vectors into one `Sum`: open, add for each site, close; each round anew."""
 
     @property
     def sees_individual_updates(self) -> bool:
         """Whether the server could read a single site's vector."""
+        ...
+
+    @property
+    def bytes_moved(self) -> tuple[int, int]:
+        """Bytes from and to the sites in the round last closed, without the model's download."""
         ...
 
     def open(
@@ -310,19 +486,46 @@ class Aggregator(Protocol):
         context: bytes,
         individual: bool = False,
     ) -> None:
-        """Begin round number `round`; `context` is the digest of the model all sites start from.
+        """Begin a round; what an unfinished one held is dropped.
 
-        `individual` asks for ``Sum.updates``; an aggregator that does not see them refuses with
-        ProtocolError.
+        Parameters
+        ----------
+        layout : Layout
+            Of the uploads.
+        site_ids : sequence of str
+            Sites that may upload, each once.
+        round : int
+            Number of the round, rising within a run.
+        context : bytes
+            ``Layout.digest`` of the model that all sites start from.
+        individual : bool
+            Ask for ``Sum.updates``; an aggregator that does not see them raises ProtocolError.
         """
         ...
 
     def add(self, site: str, vector: NDArray[Any], weight: float | None) -> None:
-        """Take one site's upload; refuse with DataError, naming the site, what does not fit."""
+        """Take one site's upload.
+
+        Parameters
+        ----------
+        site : str
+            Its id.
+        vector : ndarray of shape (size,)
+            Its vector; what does not fit the layout or is not finite raises DataError that names
+            the site.
+        weight : float or None
+            Its weight, at least 0; None for all sites or for none.
+        """
         ...
 
     def close(self) -> Sum:
-        """End the round."""
+        """End the round.
+
+        Returns
+        -------
+        Sum
+            What the server learns; DataError when nothing, or no weight, was added.
+        """
         ...
 
 
@@ -331,30 +534,91 @@ class Privacy(Protocol):
     """A mechanism in place of plain training: the site's part and the server's part."""
 
     def check(
-        self, task: Task, strategy: Strategy, aggregator: Aggregator, sites: Sequence[Site]
+        self,
+        task: Task,
+        strategy: Strategy,
+        aggregator: Aggregator,
+        sites: Sequence[Site],
+        *,
+        rounds: int,
     ) -> None:
-        """Refuse, before any data is touched, what the guarantee would not cover."""
+        """Refuse, before any data is touched, what the guarantee would not cover.
+
+        Parameters
+        ----------
+        task, strategy, aggregator, sites
+            The parties of the run.
+        rounds : int
+            Rounds to be run.
+        """
         ...
 
-    def upload_layout(self, strategy: Strategy, layout: Layout) -> Layout:
-        """Describe what a site uploads, for a model of `layout`."""
+    def upload_layout(self, layout: Layout) -> Layout:
+        """Describe what a site uploads.
+
+        Parameters
+        ----------
+        layout : Layout
+            The model's layout.
+
+        Returns
+        -------
+        Layout
+            The upload's layout.
+        """
         ...
 
     def contribute(self, strategy: Strategy, work: SiteRound) -> Upload:
-        """Do a site's part of a round; the weight is None, for no count may leave the site."""
+        """Do a site's part of a round.
+
+        Parameters
+        ----------
+        strategy : Strategy
+            For mechanisms that protect what local training yields.
+        work : SiteRound
+            What the site has in hand.
+
+        Returns
+        -------
+        Upload
+            With weight None: no count leaves a site.
+        """
         ...
 
-    def release(
-        self,
-        total: Sum,
-        *,
-        task: Task,
-        params: Params,
-        rng: SecureGenerator,
-    ) -> Sum:
-        """Turn the aggregate into a mean model change that the strategy may step with."""
+    def release(self, total: Sum, *, task: Task, params: Params, rng: SecureGenerator) -> Sum:
+        """Do the server's part of a round.
+
+        Parameters
+        ----------
+        total : Sum
+            Of the sites' uploads.
+        task : Task
+            The task.
+        params : dict of str to ndarray
+            The model of this round.
+        rng : SecureGenerator
+            Draws what noise the server adds.
+
+        Returns
+        -------
+        Sum
+            Whose mean is a model change that the strategy may step with.
+        """
         ...
 
-    def statement(self, *, rounds: int, seeded: bool) -> Any:
-        """Everything a report must say about the guarantee; a record with ``to_dict``."""
+    def statement(self, layout: Layout, *, seeded: bool) -> PrivacyStatement:
+        """Say everything about the guarantee that a report must.
+
+        Parameters
+        ----------
+        layout : Layout
+            The model's layout.
+        seeded : bool
+            Whether the draws came from a seed.
+
+        Returns
+        -------
+        PrivacyStatement
+            The claim, its assumptions and its limits.
+        """
         ...

@@ -1,0 +1,33 @@
+"""Checks of settings: each returns its value or says what was expected."""
+
+from __future__ import annotations
+
+import math
+
+
+def positive(name: str, value: float) -> float:
+    """Return a finite number > 0, or raise ValueError."""
+    if isinstance(value, bool) or not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name}: expected a finite number > 0, got {value!r}")
+    return float(value)
+
+
+def not_negative(name: str, value: float) -> float:
+    """Return a finite number >= 0, or raise ValueError."""
+    if isinstance(value, bool) or not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name}: expected a finite number >= 0, got {value!r}")
+    return float(value)
+
+
+def fraction(name: str, value: float) -> float:
+    """Return a number in [0, 1), or raise ValueError."""
+    if isinstance(value, bool) or not 0 <= value < 1:
+        raise ValueError(f"{name}: expected a number in [0, 1), got {value!r}")
+    return float(value)
+
+
+def count(name: str, value: int) -> int:
+    """Return an integer >= 1, or raise ValueError."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
+        raise ValueError(f"{name}: expected an integer >= 1, got {value!r}")
+    return int(value)

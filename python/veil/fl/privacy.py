@@ -1,0 +1,516 @@
+"""Differential privacy of federated rounds: DP-FedSGD with a trusted server.
+
+Record-level DP-SGD (Abadi et al. 2016, arXiv 1607.00133) over the union of the sites: a Poisson
+sample of patients, clipped gradients, one noisy sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veil.errors import DataError, ProtocolError
+from veil.fl import _checks
+from veil.fl._noise import FloatGaussian, NoisePlan
+from veil.fl.layout import Entry, Layout
+from veil.fl.protocols import (
+    Aggregator,
+    Params,
+    PrivateTask,
+    SiteRound,
+    Strategy,
+    Sum,
+    Task,
+    Upload,
+)
+from veil.fl.sites import Site
+from veil.fl.statement import PrivacyStatement
+
+if TYPE_CHECKING:
+    from veil.dp.events import Event
+    from veil.random import SecureGenerator
+
+__all__ = ["CentralDP"]
+
+RELATION = "add-or-remove-one"
+# Rounding of norm, factor and product stays far below this, so a clipped norm is at most C.
+CLIP_GUARD = 1 + 1e-4
+_CHUNK_BYTES = 64 << 20
+_NOISE = FloatGaussian()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CentralDP:
+    """DP-FedSGD: every site samples and clips, the trusted server adds the noise.
+
+    The models of all rounds together are (ε, δ)-differentially private for every patient (or
+    record), with ε = ``epsilon(δ)``, towards anyone but the server and the patient's own site.
+
+    In each round a site includes each of its patients with probability q, independently; sums the
+    patients' gradients, each clipped to norm C; and uploads the sum, without a count. The server
+    adds noise of standard deviation z·C to the total, divides by q·N and steps.
+
+    Parameters
+    ----------
+    noise_multiplier : float
+        z, noise per clipping norm.
+    max_grad_norm : float
+        C, the L2 norm to which each patient's gradient is clipped.
+    sampling_probability : float
+        q in (0, 1], public and one for all sites.
+    population : int
+        N, number of patients (or records) that all sites train on together: public, fixed, and
+        part of the denominator. It need not be exact; the guarantee does not depend on it.
+    rounds : int
+        Most rounds that may be run: what is accounted.
+    unit : {"patient", "record"}
+        Whom to protect. ``"patient"`` sums a patient's rows before clipping and needs
+        ``Site.patients``; ``"record"`` says that each row is its own patient.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+
+    Notes
+    -----
+    Patient ids are global: a patient at two sites would be counted twice, so that is refused.
+    Memory: gradients of at most 64 MB at a time, or of one patient's rows. Samples and noise come
+    from `veil.random.SecureGenerator`. Nothing here is constant time.
+
+    References
+    ----------
+    Abadi et al. 2016, Deep learning with differential privacy, arXiv 1607.00133.
+
+    Examples
+    --------
+    >>> dp = veil.fl.CentralDP(noise_multiplier=1.5, max_grad_norm=1.0, sampling_probability=0.04,
+    ...                        population=500, rounds=2250, unit="record")
+    >>> round(dp.epsilon(delta=1e-5), 2)
+    6.77
+    """
+
+    noise_multiplier: float
+    max_grad_norm: float
+    sampling_probability: float
+    population: int
+    rounds: int
+    unit: str
+
+    def __post_init__(self) -> None:
+        _checks.positive("noise_multiplier", self.noise_multiplier)
+        _checks.positive("max_grad_norm", self.max_grad_norm)
+        if _checks.positive("sampling_probability", self.sampling_probability) > 1:
+            raise ValueError(
+                f"sampling_probability: expected at most 1, got {self.sampling_probability!r}"
+            )
+        _checks.count("population", self.population)
+        _checks.count("rounds", self.rounds)
+        if self.unit not in ("patient", "record"):
+            raise ValueError(f"unit: expected 'patient' or 'record', got {self.unit!r}")
+
+    @classmethod
+    def calibrate(
+        cls,
+        *,
+        target_epsilon: float,
+        target_delta: float,
+        max_grad_norm: float,
+        sampling_probability: float,
+        population: int,
+        rounds: int,
+        unit: str,
+    ) -> CentralDP:
+        """Find the least noise that meets (ε, δ) over all rounds.
+
+        Parameters
+        ----------
+        target_epsilon : float
+            ε > 0.
+        target_delta : float
+            δ in (0, 1/population).
+        max_grad_norm, sampling_probability, population, rounds, unit
+            As in `CentralDP`.
+
+        Returns
+        -------
+        CentralDP
+            With the calibrated noise multiplier.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, δ ≥ 1/population included.
+        """
+        from veil.dp import calibrate_noise_multiplier
+
+        _checks.positive("target_epsilon", target_epsilon)
+        _checks.count("population", population)
+        _check_delta("target_delta", target_delta, population)
+        # Any multiplier does to check the rest before the search, which takes seconds.
+        plan = cls(
+            noise_multiplier=1.0,
+            max_grad_norm=max_grad_norm,
+            sampling_probability=sampling_probability,
+            population=population,
+            rounds=rounds,
+            unit=unit,
+        )
+        noise_multiplier = calibrate_noise_multiplier(
+            target_epsilon=target_epsilon,
+            target_delta=target_delta,
+            sampling_probability=sampling_probability,
+            steps=rounds,
+        )
+        return replace(plan, noise_multiplier=noise_multiplier)
+
+    def event(self) -> Event:
+        """Return what an accountant is charged: the sampled Gaussian, once per round.
+
+        Returns
+        -------
+        Event
+            SelfComposed(PoissonSampled(q, Gaussian(z)), rounds).
+        """
+        from veil.dp.events import Event
+
+        return Event.gaussian(
+            sigma=self.noise_multiplier,
+            sensitivity=1.0,
+            sampling_probability=self.sampling_probability,
+            count=self.rounds,
+        )
+
+    def epsilon(self, delta: float) -> float:
+        """Return ε of all rounds together, by privacy loss distributions.
+
+        Parameters
+        ----------
+        delta : float
+            δ in (0, 1/population).
+
+        Returns
+        -------
+        float
+            ε, rounded up within the accountant's tolerance.
+
+        Raises
+        ------
+        ValueError
+            If `delta` is out of range.
+        """
+        from veil.dp import epsilon
+
+        _check_delta("delta", delta, self.population)
+        return float(epsilon(self.event(), delta=delta, relation=RELATION, accountant="pld"))
+
+    def check(
+        self,
+        task: Task,
+        strategy: Strategy,
+        aggregator: Aggregator,
+        sites: Sequence[Site],
+        *,
+        rounds: int,
+    ) -> None:
+        """Refuse, before any data is touched, what the guarantee would not cover.
+
+        Parameters
+        ----------
+        task, strategy, aggregator, sites
+            As in `simulate`.
+        rounds : int
+            Rounds to be run.
+
+        Raises
+        ------
+        TypeError
+            If the task has no per-record gradients.
+        ValueError
+            If the strategy changes local training or reads single updates, or `rounds` exceeds
+            the plan.
+        DataError
+            If the sites' patients do not fit `unit`, or a patient is declared at two sites.
+        """
+        _private(task)
+        if strategy.needs_individual_updates or not strategy.needs_mean_only:
+            raise ValueError(
+                f"strategy: {type(strategy).__name__} needs more than the mean change of the "
+                "model, but DP-FedSGD has no local training; use FedAvg or an adaptive strategy"
+            )
+        if rounds > self.rounds:
+            raise ValueError(f"rounds: the plan accounts for {self.rounds} rounds, got {rounds}")
+        for site in sites:
+            self._check_unit(site)
+        if self.unit == "patient":
+            _check_disjoint(sites)
+
+    def upload_layout(self, layout: Layout) -> Layout:
+        """Describe an upload: the clipped sum for each floating-point array, in float64.
+
+        Parameters
+        ----------
+        layout : Layout
+            The model's layout.
+
+        Returns
+        -------
+        Layout
+            Float64 also for narrower models: rounding a sum would widen its sensitivity.
+        """
+        return Layout(
+            tuple(Entry("gradient/" + e.name, e.shape, "float64") for e in layout.entries)
+        )
+
+    def contribute(self, strategy: Strategy, work: SiteRound) -> Upload:
+        """Sample, clip and sum at one site.
+
+        Parameters
+        ----------
+        strategy : Strategy
+            Not asked: there is no local training.
+        work : SiteRound
+            What the site has in hand.
+
+        Returns
+        -------
+        Upload
+            The sum of clipped gradients, zero when nobody was drawn; no weight.
+
+        Raises
+        ------
+        DataError
+            If a gradient is not finite; nothing has left the site then.
+        """
+        task, site, params = _private(work.task), work.site, work.params
+        total = np.zeros(work.layout.size)
+        for rows, starts in self._sampled(site, work.layout.size, work.rng):
+            each = task.record_gradients(params, site.x[rows], site.y[rows])
+            gradients = each.astype(np.float64, copy=False)
+            if len(starts) < len(rows):
+                gradients = np.add.reduceat(gradients, starts, axis=0)
+            total += clipped_sum(gradients, self.max_grad_norm, site=site.id)
+        return Upload(total, None)
+
+    def release(self, total: Sum, *, task: Task, params: Params, rng: SecureGenerator) -> Sum:
+        """Add the noise at the server and turn the sum into one gradient step.
+
+        Parameters
+        ----------
+        total : Sum
+            Of the sites' uploads.
+        task : Task
+            Gives step size and penalty, which depends on the model alone.
+        params : dict of str to ndarray
+            The model of this round.
+        rng : SecureGenerator
+            Draws the noise.
+
+        Returns
+        -------
+        Sum
+            Whose mean is −η·(noisy total/(q·N) + penalty gradient).
+
+        Raises
+        ------
+        ProtocolError
+            If the sum carries a weight: a count has left a site.
+        DataError
+            If the total is not finite; refused before noise is drawn.
+        """
+        if total.weight is not None:
+            raise ProtocolError("weight: expected None under differential privacy, got a count")
+        if not np.isfinite(total.total).all():
+            raise DataError("total: expected finite values; nothing was released")
+        private = _private(task)
+        noisy = _NOISE.add(total.total, self._plan(total.total.size), rng)
+        gradient = noisy / (self.sampling_probability * self.population)
+        gradient += private.penalty_gradient(params)
+        return Sum(-private.learning_rate * gradient, 1.0, total.survivors)
+
+    def statement(self, layout: Layout, *, seeded: bool) -> PrivacyStatement:
+        """Say everything about the guarantee that a report must.
+
+        Parameters
+        ----------
+        layout : Layout
+            The model's layout.
+        seeded : bool
+            Whether samples and noise came from a seed.
+
+        Returns
+        -------
+        PrivacyStatement
+            The claim, its assumptions and its limits.
+        """
+        plan = self._plan(layout.size)
+        return PrivacyStatement(
+            mechanism="central DP-FedSGD",
+            unit=self.unit,
+            relation=RELATION,
+            sensitivity=plan.sensitivity,
+            sensitivity_widened=plan.sensitivity_widened,
+            sigma=plan.sigma,
+            granularity=plan.granularity,
+            event=self.event().to_dict(),
+            slack=plan.slack,
+            trusted=(
+                "each site with its own patients",
+                "the server with each site's sum of clipped gradients, and with adding the noise",
+            ),
+            public=(
+                f"population N = {self.population}",
+                f"sampling probability q = {self.sampling_probability:g}",
+                f"clipping norm C = {self.max_grad_norm:g}",
+                f"rounds = {self.rounds}",
+                "the schema: columns, bounds, categories and imputation constants",
+                "which sites took part in each round",
+            ),
+            caveats=(
+                plan.caveat,
+                "computational: samples and noise come from AES-256 keystreams",
+                "test metrics, and choices made after seeing them, are not covered",
+            ),
+            seeded=seeded,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the parameters as JSON types.
+
+        Returns
+        -------
+        dict
+            The fields by name.
+        """
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> CentralDP:
+        """Read what `to_dict` returned.
+
+        Parameters
+        ----------
+        fields : mapping
+            As from `to_dict`.
+
+        Returns
+        -------
+        CentralDP
+            An equal mechanism.
+        """
+        return cls(**fields)
+
+    def _plan(self, size: int) -> NoisePlan:
+        return _NOISE.plan(
+            noise_multiplier=self.noise_multiplier, sensitivity=self.max_grad_norm, size=size
+        )
+
+    def _check_unit(self, site: Site) -> None:
+        if self.unit == "patient" and site.patients is None:
+            raise DataError(
+                f"site {site.id!r}: patients: expected patient ids for unit='patient', got None; "
+                "if each row is its own patient, say unit='record'"
+            )
+        if self.unit == "record" and site.n_patients < site.n_train:
+            raise DataError(
+                f"site {site.id!r}: patients: some patients have several rows, which "
+                "unit='record' would not protect; say unit='patient'"
+            )
+
+    def _sampled(
+        self, site: Site, size: int, rng: SecureGenerator
+    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """Draw patients; yield their rows in chunks, and where each patient's rows start."""
+        if site.patients is None:
+            owner, n_units = np.arange(site.n_train), site.n_train
+        else:
+            ids, owner = np.unique(site.patients, return_inverse=True)
+            n_units = len(ids)
+        drawn = rng.bernoulli(self.sampling_probability, n_units)
+        order = np.argsort(owner, kind="stable")
+        rows = order[drawn[owner[order]]]
+        starts = np.flatnonzero(np.diff(owner[rows], prepend=-1))
+        yield from _chunks(rows, starts, max(1, _CHUNK_BYTES // (8 * size)))
+
+
+def clipped_sum(
+    gradients: NDArray[np.float64], max_grad_norm: float, *, site: str
+) -> NDArray[np.float64]:
+    """Sum rows after scaling each to an L2 norm of at most `max_grad_norm`.
+
+    Parameters
+    ----------
+    gradients : ndarray of float64, shape (n, size)
+        One row per protected unit.
+    max_grad_norm : float
+        C.
+    site : str
+        Named when a gradient is refused.
+
+    Returns
+    -------
+    ndarray of float64, shape (size,)
+        Σ g·min(1, C/(‖g‖·(1+1e-4))).
+
+    Raises
+    ------
+    DataError
+        If a gradient is not finite.
+    """
+    if not np.isfinite(gradients).all():
+        raise DataError(
+            f"site {site!r}: a record's gradient is not finite; the model diverged or a row was "
+            "not scaled; nothing left the site"
+        )
+    # A square that overflows gives an infinite norm, a factor of zero, and no contribution.
+    with np.errstate(over="ignore", divide="ignore"):
+        norms = np.sqrt(np.square(gradients).sum(axis=1))
+        factors = np.minimum(1.0, max_grad_norm / (norms * CLIP_GUARD))
+    clipped: NDArray[np.float64] = np.einsum("n,nd->d", factors, gradients)
+    return clipped
+
+
+def _private(task: Task) -> PrivateTask:
+    needed = ("record_gradients", "penalty_gradient", "learning_rate")
+    if not all(hasattr(task, name) for name in needed):
+        raise TypeError(
+            f"task: expected per-record gradients, but {type(task).__name__} does not have all of "
+            f"{', '.join(needed)}"
+        )
+    return cast(PrivateTask, task)
+
+
+def _chunks(
+    rows: NDArray[np.intp], starts: NDArray[np.intp], most: int
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Cut rows between patients into pieces of at most `most` rows, or one patient's."""
+    ends = np.append(starts[1:], len(rows))
+    first = 0
+    while first < len(starts):
+        begin = starts[first]
+        last = max(first + 1, int(np.searchsorted(ends, begin + most, side="right")))
+        yield rows[begin : ends[last - 1]], starts[first:last] - begin
+        first = last
+
+
+def _check_disjoint(sites: Sequence[Site]) -> None:
+    owners: dict[Any, str] = {}
+    for site in sites:
+        for patient in np.unique(np.asarray(site.patients)).tolist():
+            if owners.setdefault(patient, site.id) != site.id:
+                raise DataError(
+                    f"sites {owners[patient]!r} and {site.id!r} declare one patient; give each "
+                    "patient to one site, or make ids global by putting the site's name in front"
+                )
+
+
+def _check_delta(name: str, delta: float, population: int) -> None:
+    if not 0 < delta < 1 / population:
+        raise ValueError(
+            f"{name}: expected a number in (0, 1/n) with n = {population} patients, got {delta!r}; "
+            f"1/(10n) = {0.1 / population:.2g} is usual"
+        )

@@ -1,0 +1,369 @@
+"""CentralDP: what it clips, samples, adds and says; and everything it refuses."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from veil.errors import DataError, ProtocolError
+from veil.fl import (
+    CentralDP,
+    FedAdam,
+    FedAvg,
+    FedProx,
+    History,
+    LogisticRegression,
+    PlainSum,
+    PrivacyStatement,
+    Scaffold,
+    Site,
+    SiteRound,
+    Sum,
+    privacy,
+    simulate,
+)
+from veil.fl._noise import FloatGaussian
+from veil.fl.layout import Layout
+from veil.fl.privacy import clipped_sum
+
+TASK = LogisticRegression(features=3, learning_rate=0.5, epochs=1, batch_size=None)
+WHOLE = {
+    "noise_multiplier": 1.0,
+    "max_grad_norm": 1.0,
+    "sampling_probability": 1.0,
+    "population": 125,
+    "rounds": 20,
+    "unit": "record",
+}
+
+
+def flat(params):
+    return np.append(params["bias"], params["weights"])
+
+
+def central(**changes):
+    return CentralDP(**(WHOLE | changes))
+
+
+class Silent(FloatGaussian):
+    """No noise: for tests that need the sum itself."""
+
+    def add(self, total, plan, rng):
+        return total
+
+
+@pytest.fixture
+def no_noise(monkeypatch):
+    monkeypatch.setattr(privacy, "_NOISE", Silent())
+
+
+def work(site, vector, rng, task=TASK):
+    layout = Layout.of(task.init(None))
+    return SiteRound(task, site, layout, vector, {}, {}, {}, rng)
+
+
+@pytest.mark.usefixtures("no_noise")
+@pytest.mark.parametrize("l2", [0.0, 0.3])
+def test_without_noise_clipping_and_sampling_it_is_gradient_descent(sites, l2):
+    task = dataclasses.replace(TASK, l2=l2)
+    run = simulate(task, sites, FedAvg(), rounds=20, seed=0, privacy=central(max_grad_norm=1e9))
+    x, y = np.concatenate([s.x for s in sites]), np.concatenate([s.y for s in sites])
+    params = task.init(None)
+    for _ in range(20):
+        step = task.record_gradients(params, x, y).mean(axis=0) + task.penalty_gradient(params)
+        vector = flat(params) - 0.5 * step
+        params = {"bias": vector[:1], "weights": vector[1:]}
+    np.testing.assert_allclose(flat(run.params), flat(params), rtol=1e-12)
+
+
+@pytest.mark.usefixtures("no_noise")
+def test_the_denominator_is_public(sites):
+    halves = [
+        simulate(TASK, sites, FedAvg(), rounds=1, seed=0, privacy=central(population=n))
+        for n in (125, 250)
+    ]
+    np.testing.assert_allclose(flat(halves[0].params), 2 * flat(halves[1].params), rtol=1e-14)
+
+
+@pytest.mark.usefixtures("no_noise")
+def test_adaptive_server_steps_take_the_private_mean(sites):
+    run = simulate(TASK, sites, FedAdam(), rounds=2, seed=0, privacy=central())
+    assert np.isfinite(flat(run.params)).all()
+
+
+def test_a_site_sends_the_clipped_sum_and_no_count(site, stream):
+    vector = np.array([0.1, 2.0, -1.0, 0.5])
+    upload = central(max_grad_norm=0.3).contribute(FedAvg(), work(site, vector, stream()))
+    each = TASK.record_gradients({"bias": vector[:1], "weights": vector[1:]}, site.x, site.y)
+    norms = np.linalg.norm(each, axis=1)
+    assert (norms > 0.3).any()
+    assert (norms < 0.3).any()
+    expected = (each * np.minimum(1, 0.3 / (norms * 1.0001))[:, None]).sum(axis=0)
+    np.testing.assert_allclose(upload.vector, expected, rtol=1e-13)
+    assert upload.weight is None
+    assert not upload.keep
+
+
+def test_a_clipped_row_never_exceeds_the_norm():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(200, 5)) * 10.0 ** rng.integers(-3, 200, size=(200, 1))
+    for row in rows:
+        norm = np.linalg.norm(clipped_sum(row[None], 0.7, site="a"))
+        assert norm <= 0.7
+    zero = clipped_sum(np.zeros((3, 5)), 0.7, site="a")
+    np.testing.assert_array_equal(zero, 0)
+
+
+def test_removing_a_patient_moves_the_sum_by_at_most_the_norm(site, stream):
+    """Patient 3 has ten rows; without them the site's sum is within C."""
+    patients = np.where(np.arange(40) < 10, 3, np.arange(40))
+    whole = dataclasses.replace(site, patients=patients)
+    less = dataclasses.replace(site, x=site.x[10:], y=site.y[10:], patients=patients[10:])
+    vector = np.array([5.0, 2.0, -1.0, 0.5])
+
+    def total(which, unit):
+        dp = central(unit=unit, max_grad_norm=0.1)
+        return dp.contribute(FedAvg(), work(which, vector, stream())).vector
+
+    assert np.linalg.norm(total(whole, "patient") - total(less, "patient")) <= 0.1
+    rows_alone = dataclasses.replace(whole, patients=None), dataclasses.replace(less, patients=None)
+    assert np.linalg.norm(np.subtract(*[total(s, "record") for s in rows_alone])) > 0.1
+
+
+def test_rows_of_a_patient_are_summed_before_clipping(site, stream):
+    patients = np.array(["p", "q"])[np.arange(40) % 2]
+    by_patient = dataclasses.replace(site, patients=patients)
+    vector = np.zeros(4)
+    dp = central(unit="patient", max_grad_norm=0.5)
+    got = dp.contribute(FedAvg(), work(by_patient, vector, stream())).vector
+    each = TASK.record_gradients(TASK.init(None), site.x, site.y)
+    sums = np.stack([each[::2].sum(axis=0), each[1::2].sum(axis=0)])
+    np.testing.assert_allclose(got, clipped_sum(sums, 0.5, site="a"), rtol=1e-13)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7, 1000])
+def test_chunks_of_any_size_give_the_same_sum(site, stream, monkeypatch, limit):
+    patients = np.sort(np.arange(40) % 13)
+    many = dataclasses.replace(site, patients=patients[::-1].copy())
+    dp = central(unit="patient", sampling_probability=0.7)
+    vector = np.array([0.1, 2.0, -1.0, 0.5])
+    expected = dp.contribute(FedAvg(), work(many, vector, stream())).vector
+    monkeypatch.setattr(privacy, "_CHUNK_BYTES", limit * 8 * 4)
+    got = dp.contribute(FedAvg(), work(many, vector, stream())).vector
+    np.testing.assert_allclose(got, expected, rtol=1e-13)
+
+
+def test_nobody_drawn_is_a_zero_sum(site, stream):
+    dp = central(sampling_probability=1e-9)
+    upload = dp.contribute(FedAvg(), work(site, np.zeros(4), stream()))
+    np.testing.assert_array_equal(upload.vector, np.zeros(4))
+
+
+def test_a_gradient_that_is_not_finite_is_refused_before_noise(sites, monkeypatch):
+    class Broken(LogisticRegression):
+        __slots__ = ()
+
+        def record_gradients(self, params, x, y):
+            gradients = LogisticRegression.record_gradients(self, params, x, y)
+            gradients[0, 0] = np.nan
+            return gradients
+
+    class Loud(FloatGaussian):
+        def add(self, total, plan, rng):
+            pytest.fail("noise was drawn for a refused total")
+
+    monkeypatch.setattr(privacy, "_NOISE", Loud())
+    task = Broken(features=3, learning_rate=0.5, epochs=1, batch_size=None)
+    with pytest.raises(DataError, match="site 'a': a record's gradient is not finite"):
+        simulate(task, sites, FedAvg(), rounds=1, seed=0, privacy=central())
+    with pytest.raises(DataError, match="nothing was released"):
+        central().release(
+            Sum(np.full(4, np.inf), None, ("a",)), task=TASK, params=TASK.init(None), rng=None
+        )
+
+
+def test_a_count_that_left_a_site_is_refused():
+    with pytest.raises(ProtocolError, match="weight: expected None"):
+        central().release(
+            Sum(np.zeros(4), 40.0, ("a",)), task=TASK, params=TASK.init(None), rng=None
+        )
+
+
+def test_seeded_noise_is_called_a_simulation(sites):
+    seeded = simulate(TASK, sites, FedAvg(), rounds=2, seed=0, privacy=central())
+    again = simulate(TASK, sites, FedAvg(), rounds=2, seed=0, privacy=central())
+    fresh = simulate(TASK, sites, FedAvg(), rounds=2, seed=None, privacy=central())
+    np.testing.assert_array_equal(flat(seeded.params), flat(again.params))
+    assert not np.array_equal(flat(seeded.params), flat(fresh.params))
+    assert seeded.simulated
+    assert seeded.privacy.seeded
+    assert not fresh.simulated
+    assert not fresh.privacy.seeded
+    assert not simulate(TASK, sites, FedAvg(), rounds=1, seed=0).simulated
+
+
+def test_the_statement_says_everything(sites):
+    dp = central(noise_multiplier=2.0, max_grad_norm=0.5, sampling_probability=0.25)
+    run = simulate(TASK, sites, FedAvg(), rounds=1, seed=0, privacy=dp)
+    said = run.privacy
+    assert (said.unit, said.relation) == ("record", "add-or-remove-one")
+    assert (said.sensitivity, said.sensitivity_widened, said.sigma) == (0.5, 0.5, 1.0)
+    assert said.granularity is None
+    assert said.event == dp.event().to_dict()
+    assert "floating-point noise: guarantee is for real arithmetic" in said.caveats
+    assert any("computational" in line for line in said.caveats)
+    assert any("server" in line for line in said.trusted)
+    for word in ("population N = 125", "q = 0.25", "schema", "which sites"):
+        assert any(word in line for line in said.public), word
+    assert PrivacyStatement.from_dict(json.loads(json.dumps(said.to_dict()))) == said
+    assert History.from_dict(run.to_dict()).privacy == said
+
+
+def test_the_event_is_the_sampled_gaussian_once_per_round():
+    event = central(noise_multiplier=1.5, sampling_probability=0.04, rounds=2250).event()
+    assert (event.kind, event.ratio, event.sampling_probability, event.count) == (
+        "gaussian",
+        1 / 1.5,
+        0.04,
+        2250,
+    )
+
+
+def test_epsilon_is_dp_accountings():
+    dp = central(noise_multiplier=1.5, sampling_probability=0.04, rounds=2250)
+    assert dp.epsilon(1e-5) == pytest.approx(6.76879, rel=1e-4)
+
+
+def test_calibration_meets_its_target():
+    dp = CentralDP.calibrate(
+        target_epsilon=3.0,
+        target_delta=1e-4,
+        max_grad_norm=1.0,
+        sampling_probability=0.2,
+        population=500,
+        rounds=50,
+        unit="record",
+    )
+    assert 2.9 < dp.epsilon(1e-4) <= 3.0
+    assert dataclasses.replace(dp, noise_multiplier=0.98 * dp.noise_multiplier).epsilon(1e-4) > 3.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"target_epsilon": 0.0}, "target_epsilon"),
+        ({"target_epsilon": -1.0}, "target_epsilon"),
+        ({"target_epsilon": float("nan")}, "target_epsilon"),
+        ({"target_delta": 1 / 500}, "target_delta"),
+        ({"target_delta": 0.0}, "target_delta"),
+        ({"sampling_probability": 0.0}, "sampling_probability"),
+        ({"sampling_probability": 1.5}, "sampling_probability"),
+        ({"population": 0}, "population"),
+        ({"rounds": 0}, "rounds|steps"),
+        ({"unit": "hospital"}, "unit"),
+    ],
+)
+def test_calibration_refuses_what_is_out_of_range(changes, name):
+    settings = {
+        "target_epsilon": 3.0,
+        "target_delta": 1e-4,
+        "max_grad_norm": 1.0,
+        "sampling_probability": 0.2,
+        "population": 500,
+        "rounds": 5,
+        "unit": "record",
+    }
+    with pytest.raises(ValueError, match=name):
+        CentralDP.calibrate(**(settings | changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"noise_multiplier": 0.0},
+        {"noise_multiplier": float("inf")},
+        {"max_grad_norm": 0.0},
+        {"sampling_probability": 0.0},
+        {"sampling_probability": 1.01},
+        {"population": 1.5},
+        {"rounds": 0},
+        {"unit": "row"},
+    ],
+)
+def test_parameters_out_of_range_are_refused(changes):
+    with pytest.raises(ValueError, match=next(iter(changes))):
+        central(**changes)
+
+
+def test_no_parameter_has_a_default():
+    assert all(f.default is dataclasses.MISSING for f in dataclasses.fields(CentralDP))
+
+
+@pytest.mark.parametrize("strategy", [FedProx(mu=0.1), Scaffold()], ids=["FedProx", "Scaffold"])
+def test_a_strategy_with_a_client_part_is_refused(sites, strategy):
+    with pytest.raises(ValueError, match=r"strategy: .* needs more than the mean"):
+        simulate(TASK, sites, strategy, rounds=1, seed=0, privacy=central())
+
+
+def test_a_task_without_record_gradients_is_refused(sites):
+    class Opaque:
+        def init(self, rng): ...
+        def local_update(self, params, site, *, correction, rng): ...
+        def predict(self, params, x): ...
+        def evaluate(self, params, site): ...
+
+    with pytest.raises(TypeError, match="task: expected per-record gradients, but Opaque"):
+        simulate(Opaque(), sites, FedAvg(), rounds=1, seed=0, privacy=central())
+
+
+def test_more_rounds_than_accounted_are_refused(sites):
+    with pytest.raises(ValueError, match="rounds: the plan accounts for 20 rounds, got 21"):
+        simulate(TASK, sites, FedAvg(), rounds=21, seed=0, privacy=central())
+
+
+def test_the_unit_must_fit_the_sites(site):
+    with pytest.raises(DataError, match="site 'a': patients: expected patient ids"):
+        simulate(TASK, [site], FedAvg(), rounds=1, seed=0, privacy=central(unit="patient"))
+    twice = dataclasses.replace(site, patients=np.arange(40) // 2)
+    with pytest.raises(DataError, match="site 'a': patients: some patients have several rows"):
+        simulate(TASK, [twice], FedAvg(), rounds=1, seed=0, privacy=central())
+
+
+def test_a_patient_at_two_sites_is_refused(sites):
+    shared = [dataclasses.replace(s, patients=np.arange(s.n_train)) for s in sites]
+    with pytest.raises(DataError, match="sites 'a' and 'b' declare one patient") as refused:
+        simulate(TASK, shared, FedAvg(), rounds=1, seed=0, privacy=central(unit="patient"))
+    assert "0" not in str(refused.value)
+
+
+def test_resumed_private_run_has_the_same_bits(sites):
+    states = []
+    settings = {"seed": 2, "privacy": central(sampling_probability=0.5)}
+    whole = simulate(TASK, sites, FedAvg(), rounds=4, **settings, on_round=states.append)
+    resumed = simulate(TASK, sites, FedAvg(), rounds=4, **settings, resume=states[1])
+    np.testing.assert_array_equal(flat(resumed.params), flat(whole.params))
+
+
+def test_what_reaches_the_aggregator_is_float64_sums(sites):
+    seen = []
+
+    class Spy(PlainSum):
+        def add(self, site, vector, weight):
+            seen.append((site, vector.dtype, weight))
+            super().add(site, vector, weight)
+
+    simulate(TASK, sites, FedAvg(), rounds=1, seed=0, privacy=central(), aggregator=Spy())
+    assert seen == [(name, np.float64, None) for name in "abc"]
+
+
+def test_site_refuses_two_dimensional_ids(site):
+    with pytest.raises(DataError, match="patients"):
+        Site(
+            id="a",
+            x=site.x,
+            y=site.y,
+            x_test=site.x_test,
+            y_test=site.y_test,
+            patients=np.zeros((40, 1), int),
+        )
