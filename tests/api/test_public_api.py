@@ -28,7 +28,7 @@ veil.fl.FedYogi
 veil.fl.FedAdagrad
 veil.fl.Scaffold
 veil.fl.PlainSum
-veil.fl.CentralDP(*, noise_multiplier, max_grad_norm, sampling_probability, population, rounds, unit)
+veil.fl.CentralDP
 veil.fl.simulate(task, sites, strategy, *, rounds, seed, aggregator?, privacy?, on_round?)
 """
 

@@ -201,7 +201,18 @@ class Event:
         return self.sensitivity / self.sigma
 
     def repeat(self, count: int) -> "Event":
-        """Return the same operation, run `count` times as often."""
+        """Return the same operation, run `count` times as often.
+
+        Parameters
+        ----------
+        count : int
+            Factor by which the number of runs grows.
+
+        Returns
+        -------
+        Event
+            The event of all runs together.
+        """
         return Event(
             self.kind,
             self.sigma,

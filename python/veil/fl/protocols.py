@@ -305,7 +305,13 @@ class Sum:
     updates: Mapping[str, NDArray[Any]] | None = field(default=None, repr=False)
 
     def mean(self) -> NDArray[np.float64]:
-        """Total over weight, or over the number of survivors when there are no weights."""
+        """Divide the total by the weight, or by the number of survivors without weights.
+
+        Returns
+        -------
+        ndarray of float64, shape (size,)
+            The mean.
+        """
         return self.total / (len(self.survivors) if self.weight is None else self.weight)
 
     def to_dict(self) -> dict[str, Any]:
