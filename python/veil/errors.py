@@ -16,6 +16,7 @@ __all__ = [
     "StateReplayed",
     "StreamExhausted",
     "TooFewSurvivors",
+    "UnsupportedEvent",
     "UnsupportedLayer",
     "VeilError",
     "VeilWarning",
@@ -68,6 +69,10 @@ class BadShares(ProtocolError, ValueError):
 
 class ContextMismatch(ProtocolError):
     """Clients trained from different models, so their masks do not cancel."""
+
+
+class UnsupportedEvent(VeilError, ValueError):
+    """No accountant of the ledger's relation and mode supports an event; nothing was charged."""
 
 
 class UnsupportedLayer(VeilError, TypeError):

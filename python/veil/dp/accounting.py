@@ -17,10 +17,10 @@ import numpy.typing as npt
 
 from veil.dp._gaussian import gaussian_epsilon, gaussian_log_delta, gaussian_mu
 from veil.dp._translate import ACCOUNTANTS, relation_of, translate
-from veil.dp.events import Event, check_count, check_delta, check_positive, check_relation
+from veil.dp.events import Event, check_delta, check_relation
+from veil.errors import UnsupportedEvent
 
 __all__ = [
-    "calibrate_noise_multiplier",
     "compare_accountants",
     "epsilon",
     "epsilon_curve",
@@ -36,7 +36,6 @@ PLD_LEAST_DELTA = 1e-12
 _PLD_MOST_RATIO = 30.0
 _PLD_MOST_EPSILON = 300.0
 _FEW_ORDERS = (1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
-_CALIBRATION_TOLERANCE = 1e-5
 
 Events = Event | Iterable[Event]
 
@@ -141,8 +140,9 @@ def epsilon(
     Raises
     ------
     ValueError
-        If an argument is out of range, the accountant does not support an event, or the slack
-        takes more than a hundredth of `delta`.
+        If an argument is out of range or the slack takes more than a hundredth of `delta`.
+    UnsupportedEvent
+        If the accountant, or with ``"best"`` every accountant, does not support an event.
 
     Notes
     -----
@@ -178,13 +178,13 @@ def _epsilon_function(
     names = supported_accountants(merged, relation=relation, delta=delta)
     if accountant != "best":
         if accountant not in names:
-            raise ValueError(
+            raise UnsupportedEvent(
                 f"accountant: {accountant!r} does not support these events under {relation} at "
                 f"delta = {delta:g}; those that do: {', '.join(names) or 'none'}"
             )
         return functions[accountant]
     if not names:
-        raise ValueError(f"events: no accountant supports these events under {relation}")
+        raise UnsupportedEvent(f"events: no accountant supports these events under {relation}")
     if names[0] == "gaussian":
         return functions["gaussian"]
     return lambda d: min(functions[name](d) for name in names)
@@ -365,7 +365,7 @@ def privacy_profile(
     if not merged:
         return np.zeros(points.shape)
     if not names:
-        raise ValueError(f"events: no accountant supports these events under {relation}")
+        raise UnsupportedEvent(f"events: no accountant supports these events under {relation}")
     if names[0] == "gaussian":
         mu = merged[0].ratio
         return np.array([math.exp(gaussian_log_delta(float(e), mu)) for e in points])
@@ -452,130 +452,3 @@ def compare_accountants(events: Events, *, delta: float, relation: str) -> dict[
         else None
         for name in ACCOUNTANTS
     }
-
-
-def calibrate_noise_multiplier(
-    *,
-    target_epsilon: float,
-    target_delta: float,
-    sampling_probability: float,
-    steps: int,
-    accountant: str = "pld",
-    relation: str = "add-or-remove-one",
-) -> float:
-    """Return a noise multiplier whose epsilon is at most the target.
-
-    The multiplier z is sigma over the sensitivity under `relation`; ``epsilon`` of
-    ``Event.gaussian(sigma=z, sensitivity=1, sampling_probability=..., count=steps)`` by the same
-    accountant was computed and is at most `target_epsilon`.
-
-    Parameters
-    ----------
-    target_epsilon : float
-        Above 0.
-    target_delta : float
-        In (0, 1).
-    sampling_probability : float
-        Poisson sampling probability of each unit and step, in (0, 1].
-    steps : int
-        Number of steps, at least 1.
-    accountant : {"pld", "rdp", "gaussian", "best"}
-        Whose epsilon must meet the target.
-    relation : {"add-or-remove-one", "replace-one", "zero-out"}
-        Which data sets are neighbours.
-
-    Returns
-    -------
-    float
-        The multiplier; its epsilon is within 1e-5 relative of the target.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range or the accountant does not support the event.
-
-    Notes
-    -----
-    The search starts from RDP's answer, from above, so that PLD is never asked for a small sigma,
-    whose loss grid would not fit in memory. Some seconds; under 2 GB at epsilon = 0.01.
-
-    Examples
-    --------
-    >>> z = veil.dp.calibrate_noise_multiplier(
-    ...     target_epsilon=1.0, target_delta=1e-6, sampling_probability=0.1, steps=512)
-    >>> round(z, 2)
-    9.66
-    """
-    target = check_positive("target_epsilon", target_epsilon)
-    delta = check_delta("target_delta", target_delta)
-    check_relation(relation)
-    check_count("steps", steps)
-
-    def event(z: float) -> Event:
-        return Event.gaussian(
-            sigma=z, sensitivity=1.0, sampling_probability=sampling_probability, count=steps
-        )
-
-    def spent(z: float, name: str) -> float:
-        return epsilon(event(z), delta=delta, relation=relation, accountant=name)
-
-    start = _safe_multiplier(event, spent, target, delta, relation)
-    return _least_multiplier(lambda z: spent(z, accountant), target, start)
-
-
-def _safe_multiplier(
-    event: Callable[[float], Event],
-    spent: Callable[[float, str], float],
-    target: float,
-    delta: float,
-    relation: str,
-) -> float:
-    """Return a multiplier that is surely large enough, by RDP or without amplification."""
-    if translate(event(1.0), "rdp", relation) is None:
-        # Never less private than sampling: replace-one's closed form at q = 1.
-        return math.sqrt(event(1.0).count) / gaussian_mu(target, delta)
-    high = 1.0
-    while spent(high, "rdp") > target:
-        high *= 2.0
-        if high > 2.0**60:
-            raise ValueError(
-                f"target_epsilon: {target:g} at delta = {delta:g} is out of reach for RDP's orders"
-            )
-    low = high / 2.0
-    while spent(low, "rdp") <= target:
-        high, low = low, low / 2.0
-    while high > 1.01 * low:
-        middle = math.sqrt(low * high)
-        low, high = (low, middle) if spent(middle, "rdp") <= target else (middle, high)
-    return high
-
-
-def _least_multiplier(spent: Callable[[float], float], target: float, start: float) -> float:
-    """Return z with target (1 - 1e-5) <= epsilon(z) <= target, by a bracketed secant in logs."""
-    high, at_high = start, spent(start)
-    while at_high > target:
-        high *= 1.02
-        at_high = spent(high)
-    low, at_low = high / 1.1, spent(high / 1.1)
-    while at_low <= target:
-        high, at_high = low, at_low
-        low = high / 1.1
-        at_low = spent(low)
-    for tries in range(1, 100):
-        if at_high >= target * (1.0 - _CALIBRATION_TOLERANCE) or high <= low * (1.0 + 1e-9):
-            break
-        z = _between(low, at_low, high, at_high, target) if tries % 4 else math.sqrt(low * high)
-        at_z = spent(z)
-        if at_z <= target:
-            high, at_high = z, at_z
-        else:
-            low, at_low = z, at_z
-    return high
-
-
-def _between(low: float, at_low: float, high: float, at_high: float, target: float) -> float:
-    """Return the secant's guess, in logs, for the middle of the accepted interval of epsilon."""
-    aim = target * (1.0 - _CALIBRATION_TOLERANCE / 2.0)
-    a, b = math.log(at_low), math.log(max(at_high, 1e-300))
-    share = (a - math.log(aim)) / (a - b)
-    return low * math.pow(high / low, min(max(share, 1e-6), 1.0 - 1e-6))
