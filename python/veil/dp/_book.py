@@ -17,7 +17,19 @@ MODES = ("adaptive", "planned")
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One entry: an event under a label; `slack` and `additive_delta` are those of one run."""
+    """One entry of a plan or a ledger: an event under a label.
+
+    Parameters
+    ----------
+    label : str
+        What it is for; not empty.
+    event : Event
+        What is released.
+    slack : float
+        Total-variation distance of one run from what the event says.
+    additive_delta : float
+        Failure probability of one run by itself.
+    """
 
     label: str
     event: Event
@@ -45,7 +57,18 @@ class Charge:
         return (self.label, kind, self.slack, self.additive_delta)
 
     def of(self, runs: int) -> "Charge":
-        """Return the same operation with another number of runs."""
+        """Return the same operation with another number of runs.
+
+        Parameters
+        ----------
+        runs : int
+            At least 1.
+
+        Returns
+        -------
+        Charge
+            The charge.
+        """
         event = self.event
         q = event.sampling_probability
         other = Event(event.kind, event.sigma, event.sensitivity, q, runs)

@@ -383,6 +383,13 @@ class Reservation:
 
     As a context manager it does nothing by itself on leaving: what was not drawn stays charged
     unless `give_back` is called.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Where the plan is reserved.
+    number : int
+        Which of its reservations.
     """
 
     def __init__(self, ledger: Ledger, number: int) -> None:
