@@ -133,8 +133,16 @@ class CentralDP:
             ε > 0.
         target_delta : float
             δ in (0, 1/population).
-        max_grad_norm, sampling_probability, population, rounds, unit
-            As in `CentralDP`.
+        max_grad_norm : float
+            C.
+        sampling_probability : float
+            q.
+        population : int
+            N.
+        rounds : int
+            Most rounds that may be run.
+        unit : {"patient", "record"}
+            Whom to protect.
 
         Returns
         -------
@@ -221,8 +229,14 @@ class CentralDP:
 
         Parameters
         ----------
-        task, strategy, aggregator, sites
-            As in `simulate`.
+        task : Task
+            Must know its gradients per record.
+        strategy : Strategy
+            Must need nothing but a mean model change.
+        aggregator : Aggregator
+            Any.
+        sites : sequence of Site
+            Whose patients must fit `unit`.
         rounds : int
             Rounds to be run.
 

@@ -552,8 +552,14 @@ class Privacy(Protocol):
 
         Parameters
         ----------
-        task, strategy, aggregator, sites
-            The parties of the run.
+        task : Task
+            What is trained.
+        strategy : Strategy
+            How the server steps.
+        aggregator : Aggregator
+            How uploads are summed.
+        sites : sequence of Site
+            Who trains.
         rounds : int
             Rounds to be run.
         """

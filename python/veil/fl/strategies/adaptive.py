@@ -20,7 +20,10 @@ __all__ = ["FedAdagrad", "FedAdam", "FedYogi"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Adaptive(FedAvg):
-    """m ← β₁m + (1−β₁)Δ; v by the family's rule; x ← x + η·m/(√v + τ); v₀ = τ², no bias terms."""
+    """Step by moments: m ← β₁m + (1−β₁)Δ; v by the family's rule; x ← x + η·m/(√v + τ).
+
+    v starts at τ²; there is no bias correction.
+    """
 
     learning_rate: float = 0.1
     beta1: float = 0.9
@@ -32,11 +35,39 @@ class _Adaptive(FedAvg):
         _checks.positive("tau", self.tau)
 
     def server_state(self, layout: Layout, site_ids: Sequence[str]) -> State:
-        """Return the moments before the first round: m = 0, v = τ²."""
+        """Return the moments before the first round: m = 0, v = τ².
+
+        Parameters
+        ----------
+        layout : Layout
+            The model's layout.
+        site_ids : sequence of str
+            All sites of the run.
+
+        Returns
+        -------
+        mapping of str to ndarray
+            The state.
+        """
         return {"m": np.zeros(layout.size), "v": np.full(layout.size, self.tau**2)}
 
     def step(self, vector: NDArray[Any], state: State, total: Sum) -> tuple[NDArray[Any], State]:
-        """Update the moments with the mean change and step."""
+        """Update the moments with the mean change and step.
+
+        Parameters
+        ----------
+        vector : ndarray of shape (layout.size,)
+            The model.
+        state : mapping of str to ndarray
+            The server's state.
+        total : Sum
+            Of the sites' uploads.
+
+        Returns
+        -------
+        tuple of ndarray and mapping
+            The next model and state.
+        """
         delta = total.mean()
         m = self.beta1 * state["m"] + (1 - self.beta1) * delta
         v = self._second_moment(state["v"], np.square(delta))

@@ -57,28 +57,102 @@ class FedAvg:
         return True
 
     def server_state(self, layout: Layout, site_ids: Sequence[str]) -> State:
-        """Return the state before the first round: none."""
+        """Return the state before the first round: none.
+
+        Parameters
+        ----------
+        layout : Layout
+            The model's layout.
+        site_ids : sequence of str
+            All sites of the run.
+
+        Returns
+        -------
+        mapping of str to ndarray
+            The state.
+        """
         return {}
 
     def site_state(self, layout: Layout) -> State:
-        """Return a site's state before its first round: none."""
+        """Return a site's state before its first round: none.
+
+        Parameters
+        ----------
+        layout : Layout
+            The model's layout.
+
+        Returns
+        -------
+        mapping of str to ndarray
+            The state.
+        """
         return {}
 
     def upload_layout(self, layout: Layout) -> Layout:
-        """Return the layout of an upload: the change of each floating-point array."""
+        """Return the layout of an upload: the change of each floating-point array.
+
+        Parameters
+        ----------
+        layout : Layout
+            The model's layout.
+
+        Returns
+        -------
+        Layout
+            The upload's layout.
+        """
         return Layout(layout.prefixed("delta/"))
 
     def shared(self, layout: Layout, state: State) -> State:
-        """Return what goes down beside the model: nothing."""
+        """Return what goes down beside the model: nothing.
+
+        Parameters
+        ----------
+        layout : Layout
+            The model's layout.
+        state : mapping of str to ndarray
+            The server's state.
+
+        Returns
+        -------
+        mapping of str to ndarray
+            What is sent.
+        """
         return {}
 
     def train(self, work: SiteRound) -> Upload:
-        """Train plainly; upload the model's change, weighted by training rows."""
+        """Train plainly; upload the model's change, weighted by training rows.
+
+        Parameters
+        ----------
+        work : SiteRound
+            What the site has in hand.
+
+        Returns
+        -------
+        Upload
+            What leaves the site, and what it keeps.
+        """
         update, delta = train_locally(work, self._correction())
         return Upload(delta.astype(work.vector.dtype), float(update.examples))
 
     def step(self, vector: NDArray[Any], state: State, total: Sum) -> tuple[NDArray[Any], State]:
-        """Move the model by the mean change times the server's step size."""
+        """Move the model by the mean change times the server's step size.
+
+        Parameters
+        ----------
+        vector : ndarray of shape (layout.size,)
+            The model.
+        state : mapping of str to ndarray
+            The server's state.
+        total : Sum
+            Of the sites' uploads.
+
+        Returns
+        -------
+        tuple of ndarray and mapping
+            The next model and state.
+        """
         return moved(vector, self.learning_rate * total.mean()), state
 
     def _correction(self) -> GradientCorrection:

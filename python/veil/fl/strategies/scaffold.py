@@ -63,23 +63,82 @@ class Scaffold:
         return False
 
     def server_state(self, layout: Layout, site_ids: Sequence[str]) -> State:
-        """Return c = 0 and the number of sites."""
+        """Return c = 0 and the number of sites.
+
+        Parameters
+        ----------
+        layout : Layout
+            The model's layout.
+        site_ids : sequence of str
+            All sites of the run.
+
+        Returns
+        -------
+        mapping of str to ndarray
+            The state.
+        """
         return {"variate": np.zeros(layout.size), "sites": np.array(len(site_ids))}
 
     def site_state(self, layout: Layout) -> State:
-        """Return cᵢ = 0."""
+        """Return cᵢ = 0.
+
+        Parameters
+        ----------
+        layout : Layout
+            The model's layout.
+
+        Returns
+        -------
+        mapping of str to ndarray
+            The state.
+        """
         return {"variate": np.zeros(layout.size)}
 
     def upload_layout(self, layout: Layout) -> Layout:
-        """Return the layout of an upload: the model's change, then the variate's."""
+        """Return the layout of an upload: the model's change, then the variate's.
+
+        Parameters
+        ----------
+        layout : Layout
+            The model's layout.
+
+        Returns
+        -------
+        Layout
+            The upload's layout.
+        """
         return Layout(layout.prefixed("delta/") + layout.prefixed("variate/"))
 
     def shared(self, layout: Layout, state: State) -> State:
-        """Return c, which goes down beside the model."""
+        """Return c, which goes down beside the model.
+
+        Parameters
+        ----------
+        layout : Layout
+            The model's layout.
+        state : mapping of str to ndarray
+            The server's state.
+
+        Returns
+        -------
+        mapping of str to ndarray
+            What is sent.
+        """
         return {"variate": state["variate"].astype(layout.dtype)}
 
     def train(self, work: SiteRound) -> Upload:
-        """Train with the corrected gradient; upload both changes, keep the new variate."""
+        """Train with the corrected gradient; upload both changes, keep the new variate.
+
+        Parameters
+        ----------
+        work : SiteRound
+            What the site has in hand.
+
+        Returns
+        -------
+        Upload
+            What leaves the site, and what it keeps.
+        """
         own, shared = work.own["variate"], work.shared["variate"]
         update, delta = train_locally(work, GradientCorrection(offset=shared - own))
         change = -shared - delta / (update.steps * update.learning_rate)
@@ -88,7 +147,22 @@ class Scaffold:
         return Upload(vector, None, {"variate": own + vector[len(delta) :]})
 
     def step(self, vector: NDArray[Any], state: State, total: Sum) -> tuple[NDArray[Any], State]:
-        """Move the model by the mean change, and c by the variates' changes over all sites."""
+        """Move the model by the mean change, and c by the variates' changes over all sites.
+
+        Parameters
+        ----------
+        vector : ndarray of shape (layout.size,)
+            The model.
+        state : mapping of str to ndarray
+            The server's state.
+        total : Sum
+            Of the sites' uploads.
+
+        Returns
+        -------
+        tuple of ndarray and mapping
+            The next model and state.
+        """
         delta, change = np.split(total.mean(), 2)
         share = len(total.survivors) / int(state["sites"])
         after = {"variate": state["variate"] + share * change, "sites": state["sites"]}

@@ -74,7 +74,18 @@ class LogisticRegression:
         _checks.not_negative("l2", self.l2)
 
     def init(self, rng: SecureGenerator) -> Params:
-        """Return the zero model; nothing is drawn."""
+        """Return the zero model; nothing is drawn.
+
+        Parameters
+        ----------
+        rng : SecureGenerator
+            Not used.
+
+        Returns
+        -------
+        dict of str to ndarray
+            The model.
+        """
         return {"bias": np.zeros(1), "weights": np.zeros(self.features)}
 
     def local_update(
@@ -145,7 +156,20 @@ class LogisticRegression:
         return _sigmoid(_logits(_vector(params), self._rows(x)))
 
     def evaluate(self, params: Params, site: Site) -> dict[str, float]:
-        """Return AUROC, accuracy and Brier score on the site's test rows."""
+        """Return AUROC, accuracy and Brier score on the site's test rows.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+            The model.
+        site : Site
+            The site's data.
+
+        Returns
+        -------
+        dict of str to float
+            ``auroc``, ``accuracy`` and ``brier``; NaN where a score is not defined.
+        """
         return binary_scores(site.y_test, self.predict(params, site.x_test))
 
     def record_gradients(
@@ -172,7 +196,18 @@ class LogisticRegression:
         return np.concatenate([residual[:, None], residual[:, None] * rows], axis=1)
 
     def penalty_gradient(self, params: Params) -> NDArray[np.float64]:
-        """Return the gradient of the L2 penalty, a function of the model alone."""
+        """Return the gradient of the L2 penalty, a function of the model alone.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+            The model.
+
+        Returns
+        -------
+        ndarray of float, shape (size,)
+            In the order of the model's layout.
+        """
         return self._penalty(_vector(params))
 
     def _penalty(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:

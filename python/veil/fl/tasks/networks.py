@@ -184,7 +184,20 @@ class TorchTask:
         return np.exp(-np.logaddexp(0.0, -logits))
 
     def evaluate(self, params: Params, site: Site) -> dict[str, float]:
-        """Return AUROC, accuracy and Brier score on the site's test rows."""
+        """Return AUROC, accuracy and Brier score on the site's test rows.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+            The model.
+        site : Site
+            The site's data.
+
+        Returns
+        -------
+        dict of str to float
+            ``auroc``, ``accuracy`` and ``brier``; NaN where a score is not defined.
+        """
         return binary_scores(site.y_test, self.predict(params, site.x_test))
 
     def record_gradients(
@@ -225,7 +238,18 @@ class TorchTask:
         return joined
 
     def penalty_gradient(self, params: Params) -> NDArray[np.float32]:
-        """Return the gradient of the L2 penalty, a function of the model alone."""
+        """Return the gradient of the L2 penalty, a function of the model alone.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray
+            The model.
+
+        Returns
+        -------
+        ndarray of float, shape (size,)
+            In the order of the model's layout.
+        """
         gradient: NDArray[np.float32] = Layout.of(params).flatten(
             {name: p * np.float32(self.l2 if p.ndim > 1 else 0) for name, p in params.items()}
         )
@@ -246,8 +270,14 @@ class MLP(TorchTask):
 
     Parameters
     ----------
-    learning_rate, epochs, batch_size, l2
-        As in `TorchTask`.
+    learning_rate : float
+        Step size.
+    epochs : int
+        Passes over the site's rows in a round.
+    batch_size : int or None
+        Rows per local step; None takes all of them.
+    l2 : float
+        Penalty on weights, as in `TorchTask`.
     features : int
         Number of columns of the sites' rows.
     hidden : tuple of int
@@ -296,8 +326,14 @@ class ImageCNN(TorchTask):
 
     Parameters
     ----------
-    learning_rate, epochs, batch_size, l2
-        As in `TorchTask`.
+    learning_rate : float
+        Step size.
+    epochs : int
+        Passes over the site's rows in a round.
+    batch_size : int or None
+        Rows per local step; None takes all of them.
+    l2 : float
+        Penalty on weights, as in `TorchTask`.
     channels : int
         Channels of an image; rows of shape (height, width) count as one channel.
     size : tuple of int
