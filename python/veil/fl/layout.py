@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from veil import _arrays
 from veil.errors import DataError
-from veil.fl import _tensors
 
 __all__ = ["Entry", "Layout"]
 
@@ -164,12 +164,12 @@ class Layout:
         self.check(params)
         arrays = [params[entry.name] for entry in self.entries]
         if out is None:
-            out = _tensors.empty_like_any(arrays, self.size, self.dtype)
+            out = _arrays.empty_vector(arrays, self.size, self.dtype)
         else:
-            _tensors.check_out(out, self.size, self.dtype, arrays)
+            _arrays.check_out(out, self.size, self.dtype, arrays)
         start = 0
         for entry, array in zip(self.entries, arrays, strict=True):
-            _tensors.copy_into(out[start : start + entry.size], array)
+            _arrays.copy_into(out[start : start + entry.size], array)
             start += entry.size
         return out
 
@@ -199,12 +199,12 @@ class Layout:
         DataError
             If `buffers` lacks a buffer or holds it with another shape or dtype.
         """
-        _tensors.check_vector("vector", vector, self.size, self.dtype)
+        _arrays.check_vector("vector", vector, self.size, self.dtype)
         params: dict[str, Any] = {}
         start = 0
         for entry in self.entries:
             part = vector[start : start + entry.size]
-            params[entry.name] = _tensors.cast(part, entry.dtype).reshape(entry.shape)
+            params[entry.name] = _arrays.cast(part, entry.dtype).reshape(entry.shape)
             start += entry.size
         if buffers is not None:
             for entry in self.buffers:
@@ -240,7 +240,7 @@ class Layout:
             shape = b"".join(extent.to_bytes(8, "little") for extent in entry.shape)
             for field in (entry.name.encode(), entry.dtype.encode(), shape):
                 sha.update(len(field).to_bytes(8, "little") + field)
-            content = _tensors.bytes_view(params[entry.name])
+            content = _arrays.bytes_view(params[entry.name])
             sha.update(len(content).to_bytes(8, "little"))
             sha.update(content.data)
         return sha.digest()
@@ -315,7 +315,7 @@ class Layout:
 
 
 def _entry(name: str, array: Any) -> Entry:
-    dtype = _tensors.dtype_name(name, array)
+    dtype = _arrays.dtype_name(name, array)
     return Entry(name, tuple(int(extent) for extent in array.shape), dtype)
 
 
