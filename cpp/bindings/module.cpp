@@ -1,6 +1,7 @@
 #include <pybind11/pybind11.h>
 
 namespace veil::bindings {
+void bind_codec(pybind11::module_& module);
 void bind_core(pybind11::module_& module);
 void bind_generator(pybind11::module_& module);
 void bind_random(pybind11::module_& module);
@@ -12,6 +13,7 @@ void bind_reduce(pybind11::module_& module);
 PYBIND11_MODULE(_core, module) {
   module.doc() = "Native core of Veil: checked views in, one core call, no arithmetic here.";
   veil::bindings::bind_core(module);
+  veil::bindings::bind_codec(module);
   veil::bindings::bind_generator(module);
   veil::bindings::bind_random(module);
   veil::bindings::bind_ring(module);

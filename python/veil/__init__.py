@@ -17,6 +17,7 @@ _SUBMODULES = frozenset(
     {
         "dp",
         "errors",
+        "fixed_point",
         "fl",
         "random",
         "report",
@@ -25,7 +26,7 @@ _SUBMODULES = frozenset(
         "study",
     }
 )
-_ATTRIBUTES: dict[str, str] = {}
+_ATTRIBUTES: dict[str, str] = {"FixedPoint": "veil.fixed_point"}
 
 __all__ = ["__version__", "core_info", "errors", "set_num_threads", *sorted(_ATTRIBUTES)]
 

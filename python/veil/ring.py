@@ -12,7 +12,7 @@ import numpy.typing as npt
 from veil import _core
 from veil.errors import StreamExhausted
 
-__all__ = ["add", "mask_add"]
+__all__ = ["add", "mask_add", "pack_bits", "unpack_bits"]
 
 _Word = TypeVar("_Word", np.uint32, np.uint64)
 _WORDS = (np.dtype(np.uint32), np.dtype(np.uint64))
@@ -151,6 +151,106 @@ def mask_add(
     return target
 
 
+def pack_bits(
+    values: npt.NDArray[Any], bits: int, *, out: npt.NDArray[np.uint8] | None = None
+) -> npt.NDArray[np.uint8]:
+    """Pack ring elements to `bits` bits each.
+
+    Parameters
+    ----------
+    values : ndarray of uint32 or uint64, any shape
+        C-contiguous; each below ``2**bits``.
+    bits : int
+        1 to 64.
+    out : ndarray of uint8, shape (ceil(values.size * bits / 8),), optional
+        Receives the bytes; must not overlap `values`.
+
+    Returns
+    -------
+    ndarray of uint8
+        Value i lies in bits ``i * bits`` to ``(i + 1) * bits - 1``, counted from the least
+        significant bit of byte 0; padding bits are zero.
+
+    Raises
+    ------
+    TypeError
+        If `values` is not an array of uint32 or uint64, or `out` not one of uint8.
+    ValueError
+        If a value does not fit, `bits` is out of range, or `out` has another size, is read-only or
+        overlaps. Nothing is ever cut off silently; `out` then holds nothing of use.
+
+    Notes
+    -----
+    One pass, no memory beyond `out`. Time does not depend on the values.
+
+    Examples
+    --------
+    >>> veil.ring.pack_bits(np.array([5, 2], np.uint32), 3)
+    array([21], dtype=uint8)
+    """
+    _require_ring(values, "values")
+    if out is None:
+        out = np.empty(_packed_bytes(values.size, bits), np.uint8)
+    kernel = _core.pack_bits_u32 if values.dtype == np.uint32 else _core.pack_bits_u64
+    kernel(values, bits, out)
+    return out
+
+
+def unpack_bits(
+    packed: npt.NDArray[np.uint8],
+    bits: int,
+    count: int,
+    *,
+    dtype: npt.DTypeLike,
+    out: npt.NDArray[Any] | None = None,
+) -> npt.NDArray[Any]:
+    """Unpack what `pack_bits` packed.
+
+    Parameters
+    ----------
+    packed : ndarray of uint8, shape (ceil(count * bits / 8),)
+        Foreign bytes are welcome: every fault is an error.
+    bits : int
+        1 to 64, at most the width of `dtype`.
+    count : int
+        Number of values.
+    dtype : {uint32, uint64}
+        Of the result.
+    out : ndarray of `dtype`, shape (count,), optional
+        Receives the values; must not overlap `packed`.
+
+    Returns
+    -------
+    ndarray of `dtype`
+        The values.
+
+    Raises
+    ------
+    TypeError
+        If a dtype is not one of these.
+    ValueError
+        If `packed` has another length or nonzero padding bits, a number is out of range, or `out`
+        does not fit.
+
+    Examples
+    --------
+    >>> veil.ring.unpack_bits(np.array([21], np.uint8), 3, 2, dtype=np.uint32)
+    array([5, 2], dtype=uint32)
+    """
+    if np.dtype(dtype) not in _WORDS:
+        raise TypeError(f"dtype: expected uint32 or uint64, got {np.dtype(dtype)}")
+    if count < 0:
+        raise ValueError(f"count: expected 0 or more, got {count}")
+    if out is None:
+        _require_packed(packed, bits, count)  # before foreign numbers decide on memory
+        out = np.empty(count, dtype)
+    elif out.shape != (count,):
+        raise ValueError(f"out: expected shape ({count},), got {out.shape}")
+    kernel = _core.unpack_bits_u32 if np.dtype(dtype) == np.uint32 else _core.unpack_bits_u64
+    kernel(packed, bits, out)
+    return out
+
+
 def _require_ring(array: Any, name: str) -> None:
     if isinstance(array, np.ndarray) and array.dtype in _WORDS:
         return
@@ -168,3 +268,15 @@ def _target(like: npt.NDArray[_Word], out: npt.NDArray[_Word] | None) -> npt.NDA
         return np.empty(like.shape, like.dtype)
     _require_shape(out, "out", like.shape)
     return out
+
+
+def _packed_bytes(count: int, bits: int) -> int:
+    if not 1 <= bits <= 64:
+        raise ValueError(f"bits: expected 1 to 64, got {bits}")
+    return -(-count * bits // 8)
+
+
+def _require_packed(packed: npt.NDArray[np.uint8], bits: int, count: int) -> None:
+    expected = _packed_bytes(count, bits)
+    if np.size(packed) != expected:
+        raise ValueError(f"packed: expected {expected} bytes, got {np.size(packed)}")

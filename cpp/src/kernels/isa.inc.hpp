@@ -15,6 +15,8 @@ namespace {
 #include "kernels/aes.inc.hpp"
 #include "kernels/chacha.inc.hpp"
 #include "kernels/mean.inc.hpp"
+#include "kernels/fixed_point.inc.hpp"
+#include "kernels/pack.inc.hpp"
 #include "kernels/ring.inc.hpp"
 #include "kernels/shamir.inc.hpp"
 // clang-format off: uniform takes the logarithm of normal
@@ -31,6 +33,14 @@ constinit const KernelTable VEIL_ISA = {
     .name = VEIL_STRING(VEIL_ISA),
     .shamir_evaluate = shamir_evaluate,
     .shamir_combine = shamir_combine,
+    .fixed_point_encode = {encode_format<Float32>, encode_format<Float64>, encode_format<Float16>,
+                           encode_format<BFloat16>},
+    .decode_sum_u32 = decode_sum_u32,
+    .decode_sum_u64 = decode_sum_u64,
+    .pack_bits_u32 = pack_bits_u32,
+    .pack_bits_u64 = pack_bits_u64,
+    .unpack_bits_u32 = unpack_bits_u32,
+    .unpack_bits_u64 = unpack_bits_u64,
     .aes256_ctr = kAes256Ctr,
     .chacha20 = kChacha20,
     .ring_add_u32 = ring_add_u32,

@@ -33,6 +33,27 @@ struct KernelTable {
   void (*shamir_combine)(const std::uint32_t* weights, const std::uint32_t* shares,
                          std::size_t count, std::size_t stride, std::size_t lanes,
                          std::uint32_t* out);
+
+  // Indexed by FloatFormat; out holds words of 4 bytes up to 32 ring bits, else of 8. Nonzero if a
+  // value is not finite.
+  std::uint64_t (*fixed_point_encode[4])(const void* x, const std::uint32_t* random,
+                                         std::size_t count, double inverse_granularity,
+                                         double clip, unsigned ring_bits, void* out);
+  std::uint64_t (*decode_sum_u32)(const std::uint32_t* total, std::size_t count,
+                                  double granularity, unsigned ring_bits, std::uint64_t most,
+                                  double* out);
+  std::uint64_t (*decode_sum_u64)(const std::uint64_t* total, std::size_t count,
+                                  double granularity, unsigned ring_bits, std::uint64_t most,
+                                  double* out);
+  std::uint64_t (*pack_bits_u32)(const std::uint32_t* values, std::size_t count, unsigned bits,
+                                 std::uint8_t* out);
+  std::uint64_t (*pack_bits_u64)(const std::uint64_t* values, std::size_t count, unsigned bits,
+                                 std::uint8_t* out);
+  void (*unpack_bits_u32)(const std::uint8_t* in, std::size_t size, std::size_t count,
+                          unsigned bits, std::uint32_t* values);
+  void (*unpack_bits_u64)(const std::uint8_t* in, std::size_t size, std::size_t count,
+                          unsigned bits, std::uint64_t* values);
+
   StreamKernels aes256_ctr;  // SP 800-38A CTR over FIPS 197, 16-byte blocks
   StreamKernels chacha20;    // RFC 8439, 64-byte blocks
   void (*ring_add_u32)(const std::uint32_t* a, const std::uint32_t* b, std::uint32_t* out,

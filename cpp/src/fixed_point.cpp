@@ -1,0 +1,100 @@
+#include "veil/fixed_point.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <optional>
+#include <stdexcept>
+
+#include "kernels/table.hpp"
+#include "veil/cpu.hpp"
+#include "veil/parallel.hpp"
+#include "veil/secret.hpp"
+
+namespace veil {
+namespace {
+
+constexpr std::size_t kBlock = 2048;  // 8 KiB of keystream beside its inputs and outputs in L1
+constexpr std::size_t kChunk = 32 * kBlock;
+
+void check(const FixedPointParameters& parameters) {
+  int exponent = 0;
+  const bool power_of_two = std::isfinite(parameters.granularity) && parameters.granularity > 0 &&
+                            std::frexp(parameters.granularity, &exponent) == 0.5;
+  if (!power_of_two) throw std::invalid_argument("granularity: expected a power of two");
+  const bool in_range = parameters.clip > 0 && parameters.clip / parameters.granularity < 0x1p51;
+  if (!in_range) throw std::invalid_argument("clip: expected above 0 and below 2^51 granularities");
+  if (parameters.ring_bits < 1 || parameters.ring_bits > 64) {
+    throw std::invalid_argument("ring_bits: expected 1 to 64");
+  }
+}
+
+template <class Word, class Kernel>
+void decode(const FixedPointParameters& parameters, std::span<const Word> total, std::uint64_t most,
+            std::span<double> out, int threads, Kernel kernel) {
+  check(parameters);
+  if (parameters.ring_bits > 8 * sizeof(Word) || out.size() != total.size()) {
+    throw std::invalid_argument("total: expected words of the ring, and as many results");
+  }
+  std::atomic<bool> too_large{false};
+  parallel_for((total.size() + kChunk - 1) / kChunk, threads, [&](std::size_t chunk) {
+    const std::size_t first = chunk * kChunk;
+    const std::size_t count = std::min(kChunk, total.size() - first);
+    if (kernel(total.data() + first, count, parameters.granularity, parameters.ring_bits, most,
+               out.data() + first) != 0) {
+      too_large.store(true, std::memory_order_relaxed);
+    }
+  });
+  if (too_large) {
+    throw std::domain_error(
+        "total: out of range for the sum of `count` encoded values; the words are corrupt, masks "
+        "did not cancel, or more values were added");
+  }
+}
+
+}  // namespace
+
+void fixed_point_encode(const FixedPointParameters& parameters, FloatFormat format, const void* x,
+                        std::size_t count, SecureGenerator* random, void* out, int threads) {
+  check(parameters);
+  const auto kernel = active_kernels().fixed_point_encode[static_cast<unsigned>(format)];
+  const std::size_t word_bytes = parameters.ring_bits <= 32 ? 4 : 8;
+  const auto* bytes = static_cast<const std::uint8_t*>(x);
+  auto* words = static_cast<std::uint8_t*>(out);
+  std::optional<StreamSlice> stream;
+  if (random != nullptr) stream = random->reserve(std::uint64_t{4} * count);
+  std::atomic<bool> not_finite{false};
+  parallel_for((count + kChunk - 1) / kChunk, threads, [&](std::size_t chunk) {
+    alignas(64) std::array<std::uint32_t, kBlock> draws;
+    const std::size_t end = std::min(count, (chunk + 1) * kChunk);
+    for (std::size_t first = chunk * kChunk; first < end; first += kBlock) {
+      const std::size_t size = std::min(kBlock, end - first);
+      if (stream) {
+        stream->fill(std::uint64_t{4} * first,
+                     {reinterpret_cast<std::uint8_t*>(draws.data()), 4 * size});
+      }
+      if (kernel(bytes + first * bytes_of(format), stream ? draws.data() : nullptr, size,
+                 1.0 / parameters.granularity, parameters.clip, parameters.ring_bits,
+                 words + first * word_bytes) != 0) {
+        not_finite.store(true, std::memory_order_relaxed);
+      }
+    }
+    if (stream) wipe(draws.data(), sizeof draws);
+  });
+  if (not_finite) throw std::domain_error("x: expected finite values, got NaN or infinity");
+}
+
+void fixed_point_decode(const FixedPointParameters& parameters,
+                        std::span<const std::uint32_t> total, std::uint64_t most,
+                        std::span<double> out, int threads) {
+  decode(parameters, total, most, out, threads, active_kernels().decode_sum_u32);
+}
+
+void fixed_point_decode(const FixedPointParameters& parameters,
+                        std::span<const std::uint64_t> total, std::uint64_t most,
+                        std::span<double> out, int threads) {
+  decode(parameters, total, most, out, threads, active_kernels().decode_sum_u64);
+}
+
+}  // namespace veil
