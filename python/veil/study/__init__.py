@@ -6,7 +6,20 @@ seeds; `StudyOptions` says what to compare; `draft_schema` starts a public schem
 
 from veil.study.datasets import Cohort, load_cohort
 from veil.study.draft import draft_schema
-from veil.study.options import StudyOptions
+from veil.study.options import DATASETS, STRATEGIES, TASKS, StudyOptions
+from veil.study.progress import Progress
+from veil.study.runner import run
 from veil.study.schema import Schema
 
-__all__ = ["Cohort", "Schema", "StudyOptions", "draft_schema", "load_cohort"]
+__all__ = [
+    "DATASETS",
+    "STRATEGIES",
+    "TASKS",
+    "Cohort",
+    "Progress",
+    "Schema",
+    "StudyOptions",
+    "draft_schema",
+    "load_cohort",
+    "run",
+]

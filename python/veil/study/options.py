@@ -58,15 +58,24 @@ class StudyOptions:
         Federated strategies to compare, of `STRATEGIES`.
     task : str
         ``logistic`` (NumPy) or ``mlp`` (torch).
-    rounds, local_epochs, learning_rate : int, int and float
-        Training without privacy.
+    rounds, local_epochs, batch_size, learning_rate : int, int, int and float
+        Training without privacy: rounds, passes over a site's rows in a round, rows of a step,
+        step size.
+    l2 : float
+        Penalty on the weights, with and without privacy.
     epsilons : tuple of float
         Grid of epsilon for DP-FedSGD; empty leaves the private methods out.
     delta : float, optional
         Below 1/n, n the number of training patients; default: 1/(10 n).
-    dp_rounds, sampling_probability, max_grad_norm, dp_learning_rate : optional
+    dp_rounds, sampling_probability, dp_learning_rate : int, float and float, optional
         Training with privacy: rounds, the public probability q with which each patient takes part
-        in a round, clipping norm C, step size.
+        in a round, step size; default: by the public number of training patients n, 30, 0.25 and
+        1 below n = 2,000, else 200, 0.1 and 2.
+    max_grad_norm : float
+        Norm C to which each patient's gradient is clipped.
+    noise : str
+        ``seeded``: samples and noise of private methods repeat with the seed, and the results say
+        that they are simulated. ``os``: from the operating system, different each time.
 
     Raises
     ------
@@ -75,8 +84,8 @@ class StudyOptions:
 
     Notes
     -----
-    The training defaults are fixed and were chosen without a look at test data: see
-    ``docs/guide/study.md``, *How the defaults were chosen*.
+    The training defaults are fixed and were chosen on synthetic patients, not on any data set
+    that a study offers: see ``docs/guide/study.md``, *How the defaults were chosen*.
 
     Examples
     --------
@@ -105,13 +114,16 @@ class StudyOptions:
     task: str = "logistic"
     rounds: int = 30
     local_epochs: int = 1
+    batch_size: int = 32
     learning_rate: float = 0.1
-    epsilons: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
+    l2: float = 0.001
+    epsilons: tuple[float, ...] = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0)
     delta: float | None = None
-    dp_rounds: int = 30
-    sampling_probability: float = 0.5
+    dp_rounds: int | None = None
+    sampling_probability: float | None = None
     max_grad_norm: float = 1.0
-    dp_learning_rate: float = 1.0
+    dp_learning_rate: float | None = None
+    noise: str = "seeded"
 
     def __post_init__(self) -> None:
         _normalise(self)
@@ -228,13 +240,16 @@ def _check_training(o: StudyOptions) -> None:
     if len(set(o.strategies)) != len(o.strategies):
         raise ValueError(f"strategies: expected distinct names, got {list(o.strategies)}")
     _one_of("task", o.task, TASKS)
-    for name in ("rounds", "local_epochs", "dp_rounds"):
+    for name in ("rounds", "local_epochs", "batch_size"):
         _at_least(name, getattr(o, name), 1)
-    for name in ("learning_rate", "dp_learning_rate", "max_grad_norm"):
+    for name in ("learning_rate", "max_grad_norm"):
         _positive(name, getattr(o, name))
+    if not (math.isfinite(o.l2) and o.l2 >= 0):
+        raise ValueError(f"l2: expected a finite number of at least 0, got {o.l2!r}")
 
 
 def _check_privacy(o: StudyOptions) -> None:
+    _one_of("noise", o.noise, ("seeded", "os"))
     for epsilon in o.epsilons:
         _positive("epsilons", epsilon)
     if len(set(o.epsilons)) != len(o.epsilons):
@@ -244,7 +259,11 @@ def _check_privacy(o: StudyOptions) -> None:
             f"delta: expected 0 < delta < 1/n (n = training patients), got {o.delta}; leave it out "
             "for 1/(10 n)"
         )
-    if not 0 < o.sampling_probability <= 1:
+    if o.dp_rounds is not None:
+        _at_least("dp_rounds", o.dp_rounds, 1)
+    if o.dp_learning_rate is not None:
+        _positive("dp_learning_rate", o.dp_learning_rate)
+    if o.sampling_probability is not None and not 0 < o.sampling_probability <= 1:
         raise ValueError(
             f"sampling_probability: expected 0 < q <= 1, got {o.sampling_probability}; 1 means "
             "every patient in every round"

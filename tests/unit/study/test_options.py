@@ -11,7 +11,7 @@ def test_defaults_are_the_breast_cancer_study_with_five_seeds():
     options = StudyOptions()
     assert options.dataset == "breast-cancer"
     assert len(options.seeds) == 5
-    assert options.epsilons == (0.5, 1.0, 2.0, 4.0, 8.0)
+    assert options.epsilons == (0.1, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 @pytest.mark.parametrize(
