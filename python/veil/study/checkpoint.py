@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import veil
+from veil import __version__
 from veil.errors import DataError
 from veil.report.files import replace_all
 from veil.study.datasets.table import Cohort
@@ -63,7 +63,7 @@ def study_key(plan: Plan) -> str:
     schema = plan.cohort.schema
     described = json.dumps(
         [
-            veil.__version__,
+            __version__,
             plan.options.digest(),
             _data_digest(plan.cohort),
             None if schema is None else schema.to_dict(),

@@ -5,7 +5,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import veil
+from veil import __version__
 from veil.fl import CentralDP, Layout, Streams
 from veil.fl.statement import PrivacyStatement
 from veil.study.arms import SplitCohort, make_task, public_features
@@ -42,7 +42,7 @@ def make_results(
     return {
         "format": "veil-study",
         "version": 1,
-        "veil_version": veil.__version__,
+        "veil_version": __version__,
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "options": _options(plan),
         "simulated": plan.simulated,
