@@ -80,8 +80,11 @@ lint: $(call stamp,test$(comma)dev)
 	'$(bin)/mypy'
 	'$(bin)/numpydoc' lint $$(find python/veil -name '*.py')
 	'$(bin)/clang-format' --dry-run --Werror $$(find cpp -name '*.cpp' -o -name '*.hpp')
-	PATH='$(abspath $(bin))':$$PATH cmake --preset release >/dev/null
-	find cpp/src cpp/bindings -name '*.cpp' -print0 | xargs -0 -n 1 -P 2 '$(bin)/clang-tidy' -p build/release --quiet
+	'$(bin)/cmake' -S . -B build/lint -G Ninja -DCMAKE_MAKE_PROGRAM='$(abspath $(bin))/ninja' \
+	  -DPython_EXECUTABLE='$(abspath $(bin))/python' \
+	  -Dpybind11_DIR="$$('$(bin)/python' -m pybind11 --cmakedir)" >/dev/null
+	find cpp/src cpp/bindings -name '*.cpp' -print0 | \
+	  xargs -0 -n 1 -P 2 '$(bin)/clang-tidy' -p build/lint --quiet
 
 # Each preset's ctest holds the C++ tests and, in Release and Debug, the nm gate; the label `ct`
 # marks secrets undefined and runs under valgrind.
