@@ -178,15 +178,25 @@ def test_scaffold_keeps_the_variate_of_a_site_that_dropped_out(sites):
     np.testing.assert_allclose(last.server["variate"], mean, atol=1e-15)
 
 
-def test_a_model_of_another_shape_names_the_site(site):
+@pytest.mark.parametrize(
+    ("trained", "message"),
+    [
+        ({"bias": np.zeros(1), "weights": np.zeros(2)}, r"params\['weights'\]: .*shape \(2,\)"),
+        ({"bias": np.zeros(1), "weights": np.zeros(3, np.float32)}, "got float32"),
+        ({"bias": np.zeros(1)}, "expected an array 'weights'"),
+        ({"bias": np.zeros(1), "weights": np.zeros(3), "extra": np.zeros(1)}, "has 'extra'"),
+        ({"bias": np.zeros(1), "weights": [0.0, 0.0, 0.0]}, "expected an ndarray or tensor"),
+    ],
+)
+def test_a_trained_model_that_differs_names_the_site(site, trained, message):
     class Broken:
         def local_update(self, params, site, *, correction, rng):
-            return LocalUpdate({"bias": np.zeros(1), "weights": np.zeros(2)}, 1, 1, 0.1)
+            return LocalUpdate(trained, 1, 1, 0.1)
 
     params = TASK.init(None)
     layout = Layout.of(params)
     work = SiteRound(Broken(), site, layout, layout.flatten(params), {}, {}, {}, None)
-    with pytest.raises(DataError, match=r"site 'a': trained model: params\['weights'\]"):
+    with pytest.raises(DataError, match=f"site 'a': trained model: .*{message}"):
         FedAvg().train(work)
 
 
