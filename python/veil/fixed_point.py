@@ -77,9 +77,7 @@ class FixedPoint:
         if self.max_summands < 1:
             raise ValueError(f"max_summands: expected at least 1, got {self.max_summands}")
         if self.rounding not in ("stochastic", "nearest"):
-            raise ValueError(
-                f'rounding: expected "stochastic" or "nearest", got {self.rounding!r}'
-            )
+            raise ValueError(f'rounding: expected "stochastic" or "nearest", got {self.rounding!r}')
         if self.ring_bits > 64:
             raise ValueError(
                 f"max_summands: {self.max_summands} values of {self.bits} bits need a ring of "
@@ -209,9 +207,7 @@ class FixedPoint:
         if out is None:
             out = np.empty(getattr(total, "shape", ()), np.float64)
         elif getattr(out, "shape", None) != total.shape:
-            raise ValueError(
-                f"out: expected shape {total.shape}, got {getattr(out, 'shape', out)}"
-            )
+            raise ValueError(f"out: expected shape {total.shape}, got {getattr(out, 'shape', out)}")
         kernel = (
             _core.fixed_point_decode_u32
             if self._word is np.uint32

@@ -178,8 +178,6 @@ def test_rounding_moves_a_sum_by_no_more_than_the_sensitivity(codec, c, dim, dat
     rest = rng.normal(size=dim) * codec.clip / 4
     record = rng.normal(size=dim)
     record *= c / np.linalg.norm(record)
-    with_record, without = (
-        codec.decode_sum(codec.encode(x), 1) for x in (rest + record, rest)
-    )
+    with_record, without = (codec.decode_sum(codec.encode(x), 1) for x in (rest + record, rest))
     moved = np.linalg.norm(with_record - without)
     assert moved <= codec.l2_sensitivity(c * (1 + 1e-12), dim, "record")

@@ -1,0 +1,63 @@
+"""What README.md and the guides show runs as it stands, and the files they link to exist."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import veil
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+
+
+def surroundings() -> dict[str, Any]:
+    """What the pages take as given: a model, the models of three sites, their patients."""
+    model = {"weight": np.zeros((3, 2), np.float32), "bias": np.zeros(3, np.float32)}
+    rng = np.random.default_rng(1)
+    site_models = [
+        {name: rng.normal(size=x.shape).astype(x.dtype) for name, x in model.items()}
+        for _ in range(3)
+    ]
+    return {
+        "model": model,
+        "params": model,
+        "site_models": site_models,
+        "patients": [120, 80, 200],
+    }
+
+
+def blocks(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda p: p.stem)
+def test_python_blocks_run_in_order(page):
+    names = surroundings()
+    for block in blocks(page):
+        exec(compile(block, page.name, "exec"), names)
+    assert names["veil"] is veil
+
+
+def test_readme_gives_the_weighted_mean_of_the_sites():
+    names = surroundings()
+    exec(blocks(REPOSITORY / "README.md")[0], names)
+    want = np.average(
+        [m["weight"] for m in names["site_models"]], axis=0, weights=names["patients"]
+    )
+    np.testing.assert_allclose(names["model"]["weight"], want, rtol=1e-5)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_linked_files_exist(page):
+    targets = re.findall(r"\]\(([^)#]+)", page.read_text())
+    local = [t for t in targets if "://" not in t and t.endswith((".md", ".png", "LICENSE"))]
+    assert [t for t in local if not (page.parent / t).exists()] == []
+
+
+def test_readme_opens_with_the_two_commands():
+    opening = REPOSITORY.joinpath("README.md").read_text().splitlines()[:5]
+    assert any(line.startswith("$ make study") for line in opening)
+    assert any(line.startswith("$ make test") for line in opening)
