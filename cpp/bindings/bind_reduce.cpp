@@ -6,18 +6,13 @@
 #include <vector>
 
 #include "arrays.hpp"
+#include "update.hpp"
 #include "veil/reduce.hpp"
 
 namespace veil::bindings {
 namespace {
 
-[[noreturn]] void raise_data_error(const NotFinite& error) {
-  const py::object type = py::module_::import("veil.errors").attr("DataError");
-  PyErr_SetString(type.ptr(), error.what());
-  throw py::error_already_set();
-}
-
-void mean_of_updates(const py::list& updates, const py::handle& weights, const py::handle& out,
+void mean_of_updates(const py::sequence& updates, const py::handle& weights, const py::handle& out,
                      const std::string& format_name, const py::object& threads) {
   const FloatFormat format = float_format(format_name);
   const py::dtype dtype = dtype_of(format);
@@ -37,12 +32,8 @@ void mean_of_updates(const py::list& updates, const py::handle& weights, const p
   }
   const auto weight_span = input<double>(weights, "weights");
   const int thread_count = resolve_threads(threads);
-  try {
-    const py::gil_scoped_release release;  // the caller's list keeps every update alive
-    weighted_mean(format, rows, weight_span, length, target_bytes.data(), thread_count);
-  } catch (const NotFinite& error) {
-    raise_data_error(error);
-  }
+  without_gil(
+      [&] { weighted_mean(format, rows, weight_span, length, target_bytes.data(), thread_count); });
 }
 
 }  // namespace

@@ -6,10 +6,12 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "kernels/table.hpp"
+#include "text.hpp"
 #include "veil/cpu.hpp"
 #include "veil/parallel.hpp"
 
@@ -20,38 +22,6 @@ namespace {
 constexpr std::size_t kTile = 32;
 constexpr std::size_t kGroup = 4;
 constexpr std::size_t kChunk = 1 << 14;  // columns per task
-
-// First element of [0, length) whose exponent is all ones, or `length`.
-std::size_t find_not_finite(FloatFormat format, const void* row, std::size_t length) {
-  const auto find = [&](auto word, auto infinity) {
-    using Word = decltype(word);
-    for (std::size_t i = 0; i < length; ++i) {
-      std::memcpy(&word, static_cast<const Word*>(row) + i, sizeof word);
-      if ((word & infinity) == infinity) return i;
-    }
-    return length;
-  };
-  switch (format) {
-    case FloatFormat::kFloat32:
-      return find(std::uint32_t{}, std::uint32_t{0x7f800000});
-    case FloatFormat::kFloat64:
-      return find(std::uint64_t{}, std::uint64_t{0x7ff0000000000000});
-    case FloatFormat::kFloat16:
-      return find(std::uint16_t{}, std::uint16_t{0x7c00});
-    case FloatFormat::kBFloat16:
-      return find(std::uint16_t{}, std::uint16_t{0x7f80});
-  }
-  return length;
-}
-
-[[noreturn]] void throw_not_finite(FloatFormat format, std::span<const void* const> rows,
-                                   std::size_t length) {
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const std::size_t element = find_not_finite(format, rows[i], length);
-    if (element < length) throw NotFinite(i, element);
-  }
-  throw std::logic_error("weighted_mean: updates changed while they were read");
-}
 
 // Neumaier's compensated sum over the sorted values: no order, error below 2^-52 relative.
 double ordered_sum(std::vector<double> values) {
@@ -100,19 +70,12 @@ bool mean_of_short(FloatFormat format, std::span<const void* const> rows,
 
 }  // namespace
 
-NotFinite::NotFinite(std::size_t update_index, std::size_t element_index)
-    : std::domain_error("updates[" + std::to_string(update_index) +
-                        "]: expected finite values, got infinity or NaN at element " +
-                        std::to_string(element_index)),
-      update(update_index),
-      element(element_index) {}
-
 ScaledWeights scale_weights(std::span<const double> weights) {
   double largest = 0;
   for (const double weight : weights) {
     if (!(weight >= 0) || std::isinf(weight)) {
       throw std::invalid_argument("weights: expected finite values of at least 0, got " +
-                                  std::to_string(weight));
+                                  shortest(weight));
     }
     largest = std::max(largest, weight);
   }
@@ -141,7 +104,10 @@ void weighted_mean(FloatFormat format, std::span<const void* const> rows,
   scaled.weights.resize(grouped.size(), 0.0);
   const bool finite = length < kTile ? mean_of_short(format, grouped, scaled, length, out)
                                      : mean_of_long(format, grouped, scaled, length, out, threads);
-  if (!finite) throw_not_finite(format, rows, length);
+  if (finite) return;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    require_finite(format, rows[i], length, "updates[" + std::to_string(i) + "]");
+  }
 }
 
 }  // namespace veil

@@ -68,3 +68,45 @@ def fixed_point_encode_u64(
 ) -> None: ...
 def fixed_point_decode_u32(codec: Any, total: Any, most: Any, out: Any, threads: Any) -> None: ...
 def fixed_point_decode_u64(codec: Any, total: Any, most: Any, out: Any, threads: Any) -> None: ...
+
+ACCUMULATOR_BLOCK: int
+ACCUMULATOR_LEAST_LEVEL: int
+ACCUMULATOR_MAX_ADDITIONS: int
+
+def bounded_centre(bound: float) -> float: ...
+def bounded_limit(bound: float, additions: int) -> int: ...
+def accumulate_bounded(
+    bound: float,
+    update: Any,
+    format: str,
+    weight: float,
+    additions: int,
+    sums: Any,
+    threads: int | None,
+) -> None: ...
+def merge_bounded(bound: float, other: Any, additions: int, sums: Any) -> None: ...
+def mean_bounded(
+    bound: float, sums: Any, total: float, format: str, out: Any, threads: int | None
+) -> None: ...
+def accumulate_levels(
+    update: Any,
+    format: str,
+    weight: float,
+    additions: int,
+    high: Any,
+    low: Any,
+    levels: Any,
+    threads: int | None,
+) -> None: ...
+def merge_levels(
+    other_high: Any,
+    other_low: Any,
+    other_levels: Any,
+    additions: int,
+    high: Any,
+    low: Any,
+    levels: Any,
+) -> None: ...
+def mean_levels(
+    high: Any, low: Any, levels: Any, total: float, format: str, out: Any, threads: int | None
+) -> None: ...

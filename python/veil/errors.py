@@ -6,6 +6,7 @@ faults that a caller may want to catch by meaning. Each also derives from the bu
 
 __all__ = [
     "BadShares",
+    "BoundExceeded",
     "BudgetExceeded",
     "ContextMismatch",
     "DataError",
@@ -33,6 +34,10 @@ class VeilWarning(UserWarning):
 
 class DataError(VeilError, ValueError):
     """The data does not allow what was asked: missing column, one class, NaN, wrong layout."""
+
+
+class BoundExceeded(VeilError, OverflowError):
+    """A sum would leave the range that it was given; nothing was added."""
 
 
 class BudgetExceeded(VeilError, RuntimeError):

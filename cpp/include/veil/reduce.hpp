@@ -4,20 +4,11 @@
 
 #include <cstddef>
 #include <span>
-#include <stdexcept>
 #include <vector>
 
 #include "veil/floats.hpp"
 
 namespace veil {
-
-// An update holds an infinity or a NaN.
-class NotFinite : public std::domain_error {
- public:
-  NotFinite(std::size_t update, std::size_t element);
-  std::size_t update;
-  std::size_t element;
-};
 
 struct ScaledWeights {
   std::vector<double> weights;  // times one power of two: all below 1/4

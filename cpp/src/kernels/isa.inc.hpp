@@ -12,10 +12,11 @@ namespace {
 #include "kernels/floats.inc.hpp"
 #include "kernels/lattice.inc.hpp"
 // clang-format on
+#include "kernels/accumulate.inc.hpp"
 #include "kernels/aes.inc.hpp"
 #include "kernels/chacha.inc.hpp"
-#include "kernels/mean.inc.hpp"
 #include "kernels/fixed_point.inc.hpp"
+#include "kernels/mean.inc.hpp"
 #include "kernels/pack.inc.hpp"
 #include "kernels/ring.inc.hpp"
 #include "kernels/shamir.inc.hpp"
@@ -29,12 +30,15 @@ namespace {
 namespace veil::kernels {
 using namespace veil::VEIL_ISA;
 
+// In the order of FloatFormat.
+#define VEIL_EACH_FORMAT(kernel) \
+  {kernel<Float32>, kernel<Float64>, kernel<Float16>, kernel<BFloat16>}
+
 constinit const KernelTable VEIL_ISA = {
     .name = VEIL_STRING(VEIL_ISA),
     .shamir_evaluate = shamir_evaluate,
     .shamir_combine = shamir_combine,
-    .fixed_point_encode = {encode_format<Float32>, encode_format<Float64>, encode_format<Float16>,
-                           encode_format<BFloat16>},
+    .fixed_point_encode = VEIL_EACH_FORMAT(encode_format),
     .decode_sum_u32 = decode_sum_u32,
     .decode_sum_u64 = decode_sum_u64,
     .pack_bits_u32 = pack_bits_u32,
@@ -53,7 +57,12 @@ constinit const KernelTable VEIL_ISA = {
     .uniform_f64 = uniform_f64,
     .integers_u64 = integers_u64,
     .bernoulli_u8 = bernoulli_u8,
-    .weighted_mean = {weighted_mean<Float32>, weighted_mean<Float64>, weighted_mean<Float16>,
-                      weighted_mean<BFloat16>},
+    .weighted_mean = VEIL_EACH_FORMAT(weighted_mean),
+    .accumulate_bounded = VEIL_EACH_FORMAT(add_bounded),
+    .retract_bounded = VEIL_EACH_FORMAT(retract_bounded),
+    .mean_bounded = VEIL_EACH_FORMAT(mean_bounded),
+    .largest_magnitude = VEIL_EACH_FORMAT(largest_magnitude),
+    .accumulate_levels = VEIL_EACH_FORMAT(accumulate_levels),
+    .mean_levels = VEIL_EACH_FORMAT(mean_levels),
 };
 }  // namespace veil::kernels

@@ -77,6 +77,24 @@ struct KernelTable {
   std::uint32_t (*weighted_mean[4])(const void* const* rows, const double* weights,
                                     std::size_t updates, std::size_t begin, std::size_t end,
                                     double total, void* out);
+
+  // Accumulators, indexed by FloatFormat; their arrays are padded to blocks of 256 elements.
+  // Elements [begin, end), begin a multiple of 256; see accumulate.inc.hpp.
+  std::uint32_t (*accumulate_bounded[4])(const void* update, double weight, std::size_t begin,
+                                         std::size_t end, double centre, std::uint64_t limit,
+                                         double* sums);
+  std::uint32_t (*retract_bounded[4])(const void* update, double weight, std::size_t begin,
+                                      std::size_t end, double centre, std::uint64_t limit,
+                                      double* sums);
+  void (*mean_bounded[4])(const double* sums, double centre, double total, std::size_t begin,
+                          std::size_t end, void* out);
+  double (*largest_magnitude[4])(const void* update, std::size_t begin, std::size_t end);
+  void (*accumulate_levels[4])(const void* update, double weight, std::size_t begin,
+                               std::size_t end, std::uint64_t* high, std::uint64_t* low,
+                               std::uint8_t* levels);
+  void (*mean_levels[4])(const std::uint64_t* high, const std::uint64_t* low,
+                         const std::uint8_t* levels, double total, std::size_t begin,
+                         std::size_t end, void* out);
 };
 
 // Enough for any set's schedule: 15 bitsliced round keys of 8 words of 64 bits.

@@ -4,6 +4,7 @@ Three protocols (`Task`, `Strategy`, `Aggregator`) are used unchanged by `simula
 integrations with FL engines, and by secure aggregation.
 """
 
+from veil.fl.accumulate import Accumulator
 from veil.fl.aggregate import PlainSum
 from veil.fl.checkpoint import Checkpoint
 from veil.fl.history import History, Round
@@ -31,6 +32,7 @@ from veil.fl.tasks import MLP, ImageCNN, LogisticRegression, TorchTask
 
 __all__ = [
     "MLP",
+    "Accumulator",
     "Aggregator",
     "CentralDP",
     "Checkpoint",

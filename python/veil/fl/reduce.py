@@ -130,11 +130,8 @@ def _mean_on_device(rows: list[Any], weights: npt.NDArray[np.float64], out: Any)
                 f"updates[{i}]: expected a tensor on {getattr(first, 'device', 'the CPU')}, where "
                 f"updates[0] is, got {where}"
             )
-        if not row.is_floating_point():
-            raise TypeError(f"updates[{i}]: expected a float dtype, got {row.dtype}")
+        _lattice_torch.require_floats(row, f"updates[{i}]")
         _require_alike(i, row.shape, first.shape, row.dtype, first.dtype)
-        if not row.is_contiguous():
-            raise ValueError(f"updates[{i}]: expected a contiguous tensor; pass .contiguous()")
     target = empty_like(first) if out is None else out
     if not is_tensor(target) or target.device != first.device or target.dtype != first.dtype:
         raise TypeError(f"out: expected a tensor of {first.dtype} on {first.device}")
