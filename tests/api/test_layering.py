@@ -34,7 +34,7 @@ ARROWS = {
 }
 LEAVES = {"errors", "_arrays", "_optional"}
 # What the package's own __init__ offers to every module.
-ROOT_NAMES = {"__version__"}
+ROOT_NAMES = {"__version__", "core_info", "set_num_threads"}
 
 # Imported as they are; everything else outside the standard library goes through `require`.
 REQUIRED_PACKAGES = {"numpy", "scipy", "mpmath", "cryptography", "dp_accounting"}

@@ -105,19 +105,22 @@ def _gain(results: Results, local: dict[str, Any], together: dict[str, Any]) -> 
 
 
 def _cost(results: Results, together: dict[str, Any], private: Sequence[dict[str, Any]]) -> str:
-    base = _worst(results, together)
     ends = [private[-1], private[0]] if len(private) > 1 else private
-    parts = []
-    for method in ends:
-        value = _worst(results, method)
-        if base is not None and value is not None:
-            change = "costs" if value <= base else "adds"
-            parts.append((change, f"{score(abs(base - value))} at ε = {plain(method['epsilon'])}"))
-    if not parts:
-        return "the private methods have no AUROC to compare"
-    told = [f"{parts[0][0]} {parts[0][1]}"]
-    told += [part if change == parts[0][0] else f"{change} {part}" for change, part in parts[1:]]
-    return f"differential privacy {' and '.join(told)}"
+    told = list(filter(None, (_cost_at(results, together, method) for method in ends)))
+    if len(told) > 1 and told[0].split()[0] == told[1].split()[0] == "costs":
+        told[1] = told[1].removeprefix("costs ")
+    return f"differential privacy {' and '.join(told) or 'cannot be compared'}"
+
+
+def _cost_at(results: Results, together: dict[str, Any], method: dict[str, Any]) -> str:
+    base, value = _worst(results, together), _worst(results, method)
+    if base is None or value is None:
+        return ""
+    change, at = score(abs(base - value)), f"at ε = {plain(method['epsilon'])}"
+    difference = paired_difference(results, together["id"], method["id"])
+    if difference is not None and not difference.clear:
+        return f"shows no clear cost {at} ({change})"
+    return f"{'costs' if value <= base else 'adds'} {change} {at}"
 
 
 def _alone(results: Results, local: dict[str, Any], private: Sequence[dict[str, Any]]) -> list[str]:
@@ -136,7 +139,8 @@ def _alone(results: Results, local: dict[str, Any], private: Sequence[dict[str, 
     ]
     if not told:
         return ["At no ε was private training clearly better or worse than each site alone."]
-    return [f"Against each site alone, private training was {' and '.join(told)}."]
+    rest = "" if len(better) + len(worse) == len(private) else "; elsewhere there is no clear sign"
+    return [f"Compared with each site alone, private training was {' and '.join(told)}{rest}."]
 
 
 def _of_kind(results: Results, kind: str) -> list[dict[str, Any]]:

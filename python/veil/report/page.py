@@ -7,9 +7,10 @@ from veil._optional import require
 from veil.errors import DataError
 from veil.report import text
 from veil.report.answer import answer
-from veil.report.figures import site_axis, site_figure, tradeoff_figure
+from veil.report.bars import site_axis, site_figure
 from veil.report.model import METRICS, Model
 from veil.report.results import Results
+from veil.report.tradeoff import tradeoff_figure
 
 __all__ = ["MAX_PAGE_BYTES", "page"]
 
@@ -104,12 +105,14 @@ def _guarantee(privacy: dict[str, Any]) -> list[tuple[str, str]]:
         ("Sampling probability q", text.plain(privacy["sampling_probability"])),
         ("Rounds", str(privacy["rounds"])),
         ("Clipping norm C", text.plain(privacy["max_grad_norm"])),
+        ("Noise", privacy["noise_note"]),
     ]
 
 
 def _settings(results: Results) -> list[tuple[str, str]]:
     model = ", ".join(f"{key} = {_shown(value)}" for key, value in results["task"].items())
-    options = ", ".join(f"{key} = {_shown(value)}" for key, value in results["options"].items())
+    given = {key: value for key, value in results["options"].items() if value is not None}
+    options = ", ".join(f"{key} = {_shown(value)}" for key, value in given.items())
     return [
         ("Model", model),
         ("Seeds", ", ".join(map(str, results["seeds"]))),
@@ -120,8 +123,6 @@ def _settings(results: Results) -> list[tuple[str, str]]:
 def _shown(value: object) -> str:
     if isinstance(value, list):
         return " ".join(_shown(item) for item in value) or "none"
-    if value is None:
-        return "not set"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return text.plain(value) if isinstance(value, float) else str(value)

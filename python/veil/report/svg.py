@@ -38,7 +38,7 @@ def nice_axis(values: list[float], *, ceiling: float = 1.0) -> Axis:
     step = next(
         s * 10.0**e for e in range(-4, 3) for s in (1, 2, 2.5, 5) if span / (s * 10.0**e) <= 5
     )
-    first = max(0, math.floor((low - 0.1 * step) / step))
+    first = max(0, math.floor(low / step + 1e-9))
     last = min(math.ceil((high + 0.02 * step) / step), math.ceil(ceiling / step - 1e-9))
     last = max(last, first + 1)
     ticks = tuple(round(k * step, 10) for k in range(first, last + 1))

@@ -54,7 +54,7 @@ def data_size(count: float) -> str:
 def duration(seconds: float) -> str:
     """Show a time with two or three digits."""
     if seconds < 99.5:
-        return f"{seconds:.2g} s" if seconds < 9.95 else f"{seconds:.0f} s"
+        return f"{seconds:#.2g} s" if seconds < 9.95 else f"{seconds:.0f} s"
     minutes = seconds / 60
     return f"{minutes:.0f} min" if minutes < 99.5 else f"{math.ceil(minutes / 60):.0f} h"
 

@@ -48,8 +48,19 @@ def test_cost_is_given_at_both_ends_of_the_grid(results):
         if (r["metric"], r["scope"]) == ("auroc", "worst")
     }
     large, small = (worst["fedavg"] - worst[m] for m in ("dp-8", "dp-0.5"))
+    assert paired_difference(results, "fedavg", "dp-8").clear
     ending = f"differential privacy costs {large:.3f} at ε = 8 and {small:.3f} at ε = 0.5."
     assert answer(results)[0].endswith(ending)
+
+
+def test_a_cost_whose_interval_holds_zero_is_not_claimed(results, resummarise):
+    base = shift(results, "fedavg", [0.03] * 5)
+    shift(base, "dp-8", [0.01, 0.05, 0.02, 0.035, 0.03])
+    results["summary"] = resummarise(results)
+    assert (
+        "differential privacy shows no clear cost at ε = 8 (0.001) and costs"
+        in (answer(results)[0])
+    )
 
 
 def test_epsilons_clearly_better_and_worse_than_alone_are_named(results):
@@ -61,8 +72,9 @@ def test_epsilons_clearly_better_and_worse_than_alone_are_named(results):
     assert better
     assert worse
     assert answer(results)[1] == (
-        "Against each site alone, private training was clearly better at ε = "
-        f"{', '.join(better)} and clearly worse at ε = {', '.join(worse)}."
+        "Compared with each site alone, private training was clearly better at ε = "
+        f"{', '.join(better)} and clearly worse at ε = {', '.join(worse)}"
+        "; elsewhere there is no clear sign."
     )
 
 

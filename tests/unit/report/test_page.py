@@ -152,7 +152,7 @@ def test_every_number_of_the_methods_table_is_the_results(text, example):
         runs = [r for r in example["runs"] if r["method"] == method["id"]]
         moved = statistics.fmean(r["bytes_up"] + r["bytes_down"] for r in runs)
         assert row[6] == ("620 kB" if moved else "0 B")
-        assert row[7] == f"{statistics.fmean(r['seconds'] for r in runs):.2g} s"
+        assert row[7] == f"{statistics.fmean(r['seconds'] for r in runs):#.2g} s"
 
 
 def test_every_site_number_is_the_results(text, example):

@@ -24,7 +24,8 @@ def test_data_size_is_decimal(count, shown):
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [
-        (0, "0 s"),
+        (0, "0.0 s"),
+        (0.1, "0.10 s"),
         (0.0123, "0.012 s"),
         (9.94, "9.9 s"),
         (61, "61 s"),

@@ -1,0 +1,5 @@
+"""The command ``veil``."""
+
+from veil.cli.app import main
+
+__all__ = ["main"]
