@@ -39,8 +39,6 @@ def draft_schema(
 
     Raises
     ------
-    ImportError
-        If pandas is not installed.
     DataError
         If the file cannot be read, a named column is missing, or a column is constant, all
         missing, or an identifier.

@@ -261,3 +261,24 @@ def test_file_that_cannot_be_read_is_refused(tmp_path):
         load_cohort(StudyOptions(data=tmp_path / "bytes.csv", target="a", site="b"))
     with pytest.raises(DataError, match="got a header only"):
         load(tmp_path, ward_rows()[:1], patient="id")
+
+
+def test_rows_of_another_length_and_unnamed_columns_are_refused(tmp_path):
+    for row, count in (("p9,44,f,yes", 4), ("p9,44,f,yes,a,b", 6)):
+        with pytest.raises(DataError, match=f"expected 5 fields in line 62 of .*got {count}"):
+            load(tmp_path, [*ward_rows(), row], patient="id")
+    for header in ("id,age,sex,sick,sick", "id,age,,sick,ward"):
+        with pytest.raises(DataError, match=r"expected in the first line of .* a distinct name"):
+            load(tmp_path, [header, *ward_rows()[1:]], patient="id")
+    with pytest.raises(DataError, match="expected in the first line"):
+        load(tmp_path, [""], patient="id")
+
+
+def test_spreadsheet_files_with_byte_order_mark_quotes_and_blank_lines_are_read(tmp_path):
+    rows = ward_rows()
+    rows[1] = '"p0", 33 ,"f","no","a"'
+    path = tmp_path / "sheet.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join([*rows, "", ""]).encode())
+    cohort = load_cohort(StudyOptions(data=path, target="sick", site="ward", patient="id"))
+    assert cohort.labels.size == 60
+    assert cohort.columns[0].values[0] == 33.0

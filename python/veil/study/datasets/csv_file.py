@@ -1,19 +1,19 @@
 """The user's own CSV file: one row per visit, a target column and a site column."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from veil._optional import require
 from veil.errors import DataError
 from veil.study.datasets.table import Cohort, Column
 from veil.study.schema import CategoricalColumn, Schema
 
 __all__ = ["load_csv", "read_columns"]
 
-_MISSING = ["", "?", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"]
+_MISSING = frozenset({"", "?", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"})
 # A column of strings with more different values is an identifier or free text, not a category.
 _MAX_CATEGORIES = 50
 
@@ -32,7 +32,8 @@ def load_csv(
     Parameters
     ----------
     path : Path
-        UTF-8 CSV with a header line; empty, ``?`` and ``NA`` mean missing.
+        UTF-8 CSV with a header line; empty, ``?``, ``NA``, ``nan``, ``null`` and ``None`` mean
+        missing.
     target, site : str
         Columns of the label (two values) and of the site.
     patient : str or None
@@ -49,8 +50,6 @@ def load_csv(
 
     Raises
     ------
-    ImportError
-        If pandas is not installed.
     DataError
         If the file cannot be read, a column is missing, the target does not have two values, a
         label, site or patient is missing, or a value is infinite.
@@ -120,22 +119,41 @@ def read_columns(path: Path, *, skip: frozenset[str]) -> tuple[Column, ...]:
 
 
 def _read_raw(path: Path) -> dict[str, NDArray[Any]]:
-    pandas = require("pandas", "study")
+    """Read all fields as text, "" for missing; a row of another length is refused, not padded."""
     try:
-        frame = pandas.read_csv(
-            path, dtype=str, keep_default_na=False, skipinitialspace=True, index_col=False
-        )
+        # Spreadsheets begin UTF-8 files with a byte order mark, which is no part of a name.
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, skipinitialspace=True, strict=True)
+            header = [name.strip() for name in next(reader, [])]
+            _check_header(path, header)
+            rows = [_check_row(path, row, header, reader.line_num) for row in reader if row]
     except FileNotFoundError as error:
         raise DataError(f"data: expected a CSV file, got {path}, which does not exist") from error
-    except (OSError, ValueError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"data: expected a readable UTF-8 CSV file {path}, got: {error}") from error
-    if len(frame) == 0:
+    if not rows:
         raise DataError(f"data: expected rows in {path}, got a header only")
-    stripped = {str(n): frame[n].str.strip() for n in frame.columns}
     return {
-        n: values.where(~values.isin(_MISSING), "").to_numpy().astype(str)
-        for n, values in stripped.items()
+        name: np.array(["" if v in _MISSING else v for v in map(str.strip, column)])
+        for name, column in zip(header, zip(*rows, strict=True), strict=True)
     }
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    if not header or "" in header or len(set(header)) != len(header):
+        raise DataError(
+            f"data: expected in the first line of {path} a distinct name for every column, got "
+            f"{header}; name each column once"
+        )
+
+
+def _check_row(path: Path, row: list[str], header: list[str], line: int) -> list[str]:
+    if len(row) != len(header):
+        raise DataError(
+            f"data: expected {len(header)} fields in line {line} of {path}, got {len(row)}; quote "
+            "fields that hold a comma"
+        )
+    return row
 
 
 def _features(
