@@ -15,6 +15,13 @@ import veil
 SIGNATURES = """
 veil.core_info()
 veil.set_num_threads(n)
+veil.random.Keystream(key, *, nonce?, cipher?)
+veil.random.Keystream.bytes(self, n)
+veil.random.Keystream.uint32(self, n?, *, out?)
+veil.random.Keystream.uint64(self, n?, *, out?)
+veil.random.Keystream.seek(self, byte_offset)
+veil.ring.mask_add(vector, keys, signs, *, offset?, cipher, out?, threads?)
+veil.ring.add(a, b, *, out?)
 veil.secagg.split_secret
 veil.secagg.combine_shares
 veil.fl.Layout.of(params)

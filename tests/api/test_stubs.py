@@ -10,10 +10,15 @@ pytest.importorskip("mypy.stubtest")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
+# Their metaclass is pybind11's own, which no module exports; their members are compared as all are.
+CLASSES = ["veil._core.SecureGenerator", "veil._core.Stream"]
 
-def test_core_stub_matches_the_extension():
+
+def test_core_stub_matches_the_extension(tmp_path):
+    allowed = tmp_path / "metaclass_differs"
+    allowed.write_text("\n".join(CLASSES))
     done = subprocess.run(
-        [sys.executable, "-m", "mypy.stubtest", "veil._core"],
+        [sys.executable, "-m", "mypy.stubtest", "veil._core", f"--allowlist={allowed}"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,

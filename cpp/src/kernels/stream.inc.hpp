@@ -10,8 +10,20 @@ struct VectorOf {
   typedef Word type __attribute__((vector_size(kBytes)));
 };
 
+// The hardware's prefetchers stop at the end of a page; a vector longer than the cache would stall
+// at the start of each. An address beyond the vector is a harmless hint.
+template <int kWrite>
+inline void prefetch_ahead(const std::uint8_t* data, std::size_t bytes) {
+  constexpr std::uintptr_t kAhead = 4096, kLine = 64;
+  const auto first = reinterpret_cast<std::uintptr_t>(data) + kAhead;
+  for (std::uintptr_t i = 0; i < bytes; i += kLine) {
+    __builtin_prefetch(reinterpret_cast<const void*>(first + i), kWrite);
+  }
+}
+
 struct StoreSink {
   std::uint8_t* out;
+  inline void expect(std::size_t, std::size_t) const {}
   template <class V>
   inline void operator()(std::size_t at, V keystream) const {
     store(out + at, keystream);
@@ -22,6 +34,10 @@ template <class Word, bool kNegate>
 struct AddSink {
   const std::uint8_t* in;
   std::uint8_t* out;
+  inline void expect(std::size_t at, std::size_t bytes) const {
+    prefetch_ahead<0>(in + at, bytes);
+    prefetch_ahead<1>(out + at, bytes);
+  }
   template <class V>
   inline void operator()(std::size_t at, V keystream) const {
     using Words = typename VectorOf<Word, sizeof(V)>::type;
@@ -43,6 +59,7 @@ inline void generate(const std::uint8_t* schedule, std::uint64_t high, std::uint
   Generator generator(schedule, high, low);
   std::size_t at = 0;
   for (; blocks >= Generator::kBlocks; blocks -= Generator::kBlocks, at += kStride) {
+    sink.expect(at, kStride);
     generator.stride(sink, at);
   }
   if (blocks == 0) return;
