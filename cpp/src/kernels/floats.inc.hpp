@@ -84,8 +84,10 @@ struct Float16 {
     const u32half wide = __builtin_convertvector(load<u16quarter>(words), u32half);
     const u32half magnitude = (wide & 0x7fffU) << 13;
     const f32half value = bits_as<f32half>(magnitude) * 0x1p112F;  // exact for finite values
+    // Infinity and NaN keep their fraction and take float32's greatest exponent.
+    const u32half not_finite = bits_as<u32half>(magnitude >= 0x0f800000U) & 0x7f800000U;
     const u32half sign = (wide & 0x8000U) << 16;
-    return to_double(bits_as<f32half>(bits_as<u32half>(value) | sign));
+    return to_double(bits_as<f32half>(bits_as<u32half>(value) | not_finite | sign));
 #endif
   }
   static void narrow(const double* values, Word* words, std::size_t count) {
