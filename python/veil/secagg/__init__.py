@@ -1,5 +1,24 @@
 """Secure aggregation: a server learns the sum of its clients' vectors and nothing else."""
 
+from veil.secagg.client import Client
+from veil.secagg.config import Config, Thresholds
+from veil.secagg.graph import choose_graph
+from veil.secagg.policy import Policy
+from veil.secagg.replay import FileReplayGuard, MemoryReplayGuard
+from veil.secagg.server import Server
+from veil.secagg.server.opening import Sum
 from veil.secagg.shamir import combine_shares, split_secret
 
-__all__ = ["combine_shares", "split_secret"]
+__all__ = [
+    "Client",
+    "Config",
+    "FileReplayGuard",
+    "MemoryReplayGuard",
+    "Policy",
+    "Server",
+    "Sum",
+    "Thresholds",
+    "choose_graph",
+    "combine_shares",
+    "split_secret",
+]

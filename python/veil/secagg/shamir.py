@@ -92,11 +92,7 @@ def split_secrets(
     ----------
     secrets : sequence of bytes
         All of one length.
-    threshold : int
-        As for `split_secret`.
-    points : sequence of int
-        As for `split_secret`.
-    rng : ByteSource, optional
+    threshold, points, rng
         As for `split_secret`.
 
     Returns
@@ -162,9 +158,7 @@ def combine_secrets(
     ----------
     batches : sequence of mappings of int to bytes
         For each secret, point to share.
-    threshold : int
-        As for `combine_shares`.
-    length : int
+    threshold, length
         As for `combine_shares`.
 
     Returns

@@ -1,0 +1,76 @@
+"""What stays the same through a client's rounds."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from veil.secagg.config import Config
+from veil.secagg.policy import Policy
+from veil.secagg.transcript import label_of
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from veil.random import SecureGenerator
+
+__all__ = ["Session"]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One client in one round of one run.
+
+    Parameters
+    ----------
+    config : Config
+        Agreed by all.
+    client_id : int
+        This client.
+    identity_key : Ed25519PrivateKey or None
+        Signs when the server may be malicious.
+    policy : Policy
+        Local limits.
+    run_id : str
+        Names the run.
+    round_number : int
+        Rises from round to round.
+    beacon : bytes or None
+        Public randomness for the graph.
+    rng : SecureGenerator or None
+        Source of secrets; the operating system's entropy if None.
+    """
+
+    config: Config
+    client_id: int
+    identity_key: Ed25519PrivateKey | None = field(repr=False)
+    policy: Policy
+    run_id: str
+    round_number: int
+    beacon: bytes | None
+    rng: SecureGenerator | None = field(repr=False)
+
+    @property
+    def label(self) -> bytes:
+        """Bytes that name this round."""
+        return label_of(self.run_id, self.round_number)
+
+    @property
+    def is_malicious(self) -> bool:
+        """Whether signatures and the confirmation round are in use."""
+        return self.config.adversary == "malicious"
+
+    def random_bytes(self, size: int) -> bytes:
+        """Fresh secret bytes."""
+        return os.urandom(size) if self.rng is None else self.rng.bytes(size)
+
+    def sign(self, message: bytes) -> bytes:
+        """Sign with the identity key; empty when the server is honest but curious."""
+        if not self.is_malicious or self.identity_key is None:
+            return b""
+        return self.identity_key.sign(message)
+
+    def advance(self, name: bytes, step: int) -> None:
+        """Use a step of the session (named by its id, or by this client's leaf) once for all."""
+        self.policy.replay.advance(f"session {name.hex()} client {self.client_id}", step)

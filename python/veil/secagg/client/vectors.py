@@ -1,0 +1,36 @@
+"""Checks of what the caller wants summed, before anything secret is used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veil.secagg.config import Config
+
+__all__ = ["check_vector", "check_weight"]
+
+_BLOCK = 1 << 16
+
+
+def check_vector(config: Config, vector: Any) -> NDArray[Any]:
+    """Refuse a vector of another type, shape, or with a value that is not finite."""
+    if not isinstance(vector, np.ndarray) or vector.dtype not in (np.float32, np.float64):
+        kind = getattr(vector, "dtype", type(vector).__name__)
+        raise TypeError(f"vector: expected a float32 or float64 array, got {kind}")
+    if vector.shape != (config.length,):
+        raise ValueError(f"vector: expected shape ({config.length},), got {vector.shape}")
+    for start in range(0, vector.size, _BLOCK):  # no boolean temporary of the vector's size
+        if not np.isfinite(vector[start : start + _BLOCK]).all():
+            raise ValueError("vector: expected finite values, got NaN or infinity")
+    return vector
+
+
+def check_weight(config: Config, weight: int | None) -> None:
+    """Refuse a weight where none is agreed, none where one is, and one out of range."""
+    if config.weight_max is None:
+        if weight is not None:
+            raise ValueError("weight: expected None, for the session is unweighted")
+    elif weight is None or not 1 <= weight <= config.weight_max:
+        raise ValueError(f"weight: expected 1 to {config.weight_max} (weight_max), got {weight}")

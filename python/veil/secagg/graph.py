@@ -1,0 +1,206 @@
+"""Who shares secrets with whom: degree and threshold of the k-regular graph, and its edges.
+
+Bell et al. 2020 (eprint 2020/704), with statistical security 2^-40 and correctness 2^-20, and the
+full graph of Bonawitz et al. 2017 (eprint 2017/281) where no sparse graph meets the bounds.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, NamedTuple
+
+__all__ = ["Adversary", "Degree", "Neighbourhood", "choose_graph", "full_graph_threshold"]
+
+Adversary = Literal["honest-but-curious", "malicious"]
+
+_SECURITY_BITS = 41  # 2^-40, split over two events
+_CORRECTNESS_BITS = 20
+
+
+class Degree(NamedTuple):
+    """Degree of the graph and the number of shares that recover a secret."""
+
+    k: int
+    t: int
+
+
+def choose_graph(
+    n: int, *, corrupt: int | float, dropout: int | float, adversary: Adversary
+) -> Degree:
+    """Choose the least degree of a random graph that keeps secure aggregation safe and live.
+
+    Parameters
+    ----------
+    n : int
+        Clients in the round, at least 3.
+    corrupt : int or float
+        Clients that may collude with the server: a count (int) or a fraction below 1 (float).
+    dropout : int or float
+        Clients that may vanish: a count (int) or a fraction below 1 (float).
+    adversary : {"honest-but-curious", "malicious"}
+        Whether the server follows the protocol.
+
+    Returns
+    -------
+    Degree
+        ``(k, t)``. If no sparse graph meets the bounds, the full graph: ``k = n - 1`` and its
+        threshold.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or not even the full graph is safe and live.
+
+    Notes
+    -----
+    Exact integer arithmetic; results are cached. The bounds: the honest survivors stay connected,
+    no neighbourhood holds t corrupt clients, each with probability above 1 - 2^-41, and every
+    neighbourhood keeps t live ones with probability above 1 - 2^-20.
+
+    References
+    ----------
+    J. Bell, K. Bonawitz, A. Gascón, T. Lepoint, M. Raykova, "Secure single-server aggregation with
+    (poly)logarithmic overhead", CCS 2020, section 3.
+
+    Examples
+    --------
+    >>> from veil.secagg import choose_graph
+    >>> choose_graph(1000, corrupt=0.05, dropout=0.05, adversary="honest-but-curious")
+    Degree(k=30, t=17)
+    """
+    if n < 3:
+        raise ValueError(f"n: expected at least 3 clients, got {n}")
+    return _choose(n, count_of(n, corrupt, "corrupt"), count_of(n, dropout, "dropout"), adversary)
+
+
+def count_of(n: int, amount: int | float, name: str) -> int:
+    """Turn a count or a fraction of `n` into a count, rounded down."""
+    count = amount if isinstance(amount, int) else math.floor(amount * n + 1e-14)
+    if not 0 <= count < n or (not isinstance(amount, int) and not amount < 1):
+        raise ValueError(f"{name}: expected 0 to {n - 1}, or a fraction below 1, got {amount}")
+    return count
+
+
+def full_graph_threshold(n: int, *, corrupt: int, dropout: int, adversary: Adversary) -> int:
+    """Shares that recover a secret when every client holds one.
+
+    Raises
+    ------
+    ValueError
+        If no threshold is both safe against `corrupt` clients and live after `dropout` losses.
+    """
+    live = n - dropout
+    if adversary == "malicious":
+        # Two disjoint groups of honest clients must not both reach it, corrupt ones voting twice.
+        threshold = least = (n + corrupt) // 2 + 1
+    else:
+        least = max(corrupt, 1) + 1
+        threshold = min(max(corrupt, n // 2) + 1, live)
+    if threshold < least or threshold > live:
+        raise ValueError(
+            f"no threshold fits n = {n}, corrupt = {corrupt}, dropout = {dropout}: it must be at "
+            f"least {least} to be safe ({adversary}) and at most {live} to survive the dropouts; "
+            "allow fewer of either, or invite more clients"
+        )
+    return threshold
+
+
+@functools.lru_cache(maxsize=256)
+def _choose(n: int, corrupt: int, dropout: int, adversary: Adversary) -> Degree:
+    for k in range(2, n - 1, 2):
+        t1 = _most_corrupt_neighbours(n, corrupt, k)
+        if adversary == "malicious":
+            t1 = math.ceil((t1 + k - 1.25) / 2)
+        if t1 < _fewest_live_neighbours(n, dropout, k) and _stays_connected(
+            n, corrupt + dropout, k
+        ):
+            return Degree(k, max(t1 + 1, 2))
+    return Degree(
+        n - 1, full_graph_threshold(n, corrupt=corrupt, dropout=dropout, adversary=adversary)
+    )
+
+
+def _stays_connected(n: int, missing: int, k: int) -> bool:
+    if k > missing:
+        return True
+    ways = Fraction(math.perm(missing, k), math.perm(n, k))
+    return Fraction(n * (n - k - 1), 2) * ways < Fraction(1, 1 << _SECURITY_BITS)
+
+
+def _hypergeometric_weights(n: int, marked: int, k: int) -> list[int]:
+    """C(marked, x)·C(n-marked, k-x) for x = 0…k: probabilities times C(n, k)."""
+    first, last = max(0, k - (n - marked)), min(k, marked)
+    weights = [0] * (k + 1)
+    weights[first] = math.comb(marked, first) * math.comb(n - marked, k - first)
+    for x in range(first, last):  # the ratio of neighbours is exact in integers
+        ratio_up = (marked - x) * (k - x)
+        ratio_down = (x + 1) * (n - marked - k + x + 1)
+        weights[x + 1] = weights[x] * ratio_up // ratio_down
+    return weights
+
+
+def _most_corrupt_neighbours(n: int, corrupt: int, k: int) -> int:
+    """Least x with P[Hyp(n, corrupt, k) > x] <= 2^-41 / n."""
+    allowed = math.comb(n, k) // (n << _SECURITY_BITS)
+    tail = 0
+    for x, weight in reversed(list(enumerate(_hypergeometric_weights(n, corrupt, k)))):
+        tail += weight
+        if tail > allowed:
+            return x
+    return 0
+
+
+def _fewest_live_neighbours(n: int, dropout: int, k: int) -> int:
+    """Greatest x with P[Hyp(n, n - dropout, k) < x] <= 2^-20 / n."""
+    allowed = math.comb(n, k) // (n << _CORRECTNESS_BITS)
+    below = 0
+    for x, weight in enumerate(_hypergeometric_weights(n, n - dropout, k)):
+        below += weight
+        if below > allowed:
+            return x
+    return k
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbourhood:
+    """The graph of one round: clients on a ring in a given order, joined to the k nearest.
+
+    Parameters
+    ----------
+    order : tuple of int
+        All client ids, by position.
+    k : int
+        Degree, even, or ``len(order) - 1`` for the full graph.
+    """
+
+    order: tuple[int, ...]
+    k: int
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every client is joined to every other."""
+        return self.k >= len(self.order) - 1
+
+    def neighbours(self, client: int) -> list[int]:
+        """Ids joined to `client`, sorted."""
+        n = len(self.order)
+        if self.is_full:
+            return sorted(other for other in self.order if other != client)
+        at = self.order.index(client)
+        steps = (s for half in range(1, self.k // 2 + 1) for s in (half, -half))
+        return sorted(self.order[(at + step) % n] for step in steps)
+
+    def holders(self, client: int) -> list[int]:
+        """Ids that hold shares of the client's secrets: its neighbours, and itself if full."""
+        return sorted(self.order) if self.is_full else self.neighbours(client)
+
+
+def ring_order(ids: Sequence[int], words: Sequence[int]) -> tuple[int, ...]:
+    """Fisher-Yates shuffle of `ids` by 64-bit words; the bias of a word is below n / 2^64."""
+    order = list(ids)
+    for i in range(len(order) - 1, 0, -1):
+        j = words[i] * (i + 1) >> 64
+        order[i], order[j] = order[j], order[i]
+    return tuple(order)
