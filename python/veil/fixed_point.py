@@ -216,9 +216,7 @@ class FixedPoint:
         kernel(self, total, min(count * self._levels + noise, (1 << 63) - 1), out, threads)
         return out
 
-    def l2_sensitivity(
-        self, l2_clip: float, dim: int, unit: Literal["vector", "record"] = "record"
-    ) -> float:
+    def l2_sensitivity(self, l2_clip: float, dim: int, unit: Literal["vector", "record"]) -> float:
         """Bound on how far one unit moves a rounded sum, widened for the rounding.
 
         Parameters

@@ -75,10 +75,11 @@ def test_sums_decode_exactly(codec, data):
     np.testing.assert_array_equal(codec.decode_sum(total, count), expected)
 
 
-SEEDS = st.binary(min_size=32, max_size=32)
-
-
-@given(codecs, st.lists(st.floats(-1e7, 1e7), min_size=1, max_size=40), SEEDS)
+@given(
+    codecs,
+    st.lists(st.floats(-1e7, 1e7), min_size=1, max_size=40),
+    st.binary(min_size=32, max_size=32),
+)
 def test_stochastic_is_floor_or_ceiling(codec, values, seed):
     stochastic = veil.FixedPoint(**{**codec.to_dict(), "rounding": "stochastic"})
     words = stochastic.encode(np.array(values), SecureGenerator.from_seed(seed))

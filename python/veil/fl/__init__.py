@@ -23,6 +23,7 @@ from veil.fl.protocols import (
     Upload,
 )
 from veil.fl.reduce import weighted_mean
+from veil.fl.secure import SecureSum
 from veil.fl.simulation import simulate
 from veil.fl.sites import Site
 from veil.fl.statement import PrivacyStatement
@@ -53,6 +54,7 @@ __all__ = [
     "PrivateTask",
     "Round",
     "Scaffold",
+    "SecureSum",
     "Site",
     "SiteRound",
     "Strategy",

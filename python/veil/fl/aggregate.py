@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veil.errors import DataError, ProtocolError
-from veil.fl.accumulate import Accumulator
 from veil.fl.layout import Layout
 from veil.fl.protocols import Sum
 from veil.fl.reduce import weighted_mean
@@ -27,10 +26,8 @@ class PlainSum:
 
     Notes
     -----
-    A float64 lattice sum: its bits do not depend on the order in which sites arrive. float32
-    vectors are added as they come and forgotten (`Accumulator`: 16 bytes per value, error at most
-    2**-40 of the largest product near an element). float64 vectors, whose digits that would cut,
-    are held until the round closes (`weighted_mean`: 8 bytes per value and site, error 2**-50).
+    A float64 lattice sum (`weighted_mean`): its bits do not depend on the order in which sites
+    arrive. Memory: 8 bytes per value and site, freed when the round closes.
     """
 
     def __init__(self, *, threads: int | None = None) -> None:
@@ -75,8 +72,8 @@ class PlainSum:
         self._layout = layout
         self._pending = tuple(site_ids)
         self._weights: dict[str, float | None] = {}
-        self._updates: dict[str, NDArray[np.floating]] | None = {} if individual else None
-        self._sum = _Held() if layout.dtype == np.float64 else _Running(layout.size)
+        self._individual = individual
+        self._vectors: dict[str, NDArray[np.float64]] = {}
         self._bytes = 0
 
     def add(self, site: str, vector: NDArray[np.floating], weight: float | None) -> None:
@@ -87,7 +84,7 @@ class PlainSum:
         site : str
             Its id.
         vector : ndarray of shape (size,)
-            Its vector, of the layout's dtype; the caller may reuse it.
+            Its vector, of the layout's dtype; copied.
         weight : float or None
             Its weight, ≥ 0; None for all sites or for none.
 
@@ -107,10 +104,8 @@ class PlainSum:
         check_upload(site, self._layout, vector, weight)
         if any((other is None) != (weight is None) for other in self._weights.values()):
             raise DataError(f"site {site!r}: weight: expected one for every site, or for none")
-        self._sum.add(vector, 1.0 if weight is None else weight, self._threads)
+        self._vectors[site] = vector.astype(np.float64)
         self._weights[site] = weight
-        if self._updates is not None:
-            self._updates[site] = vector.copy()
         self._bytes += vector.nbytes + (0 if weight is None else 8)
 
     def close(self) -> Sum:
@@ -131,50 +126,23 @@ class PlainSum:
         if self._pending is None:
             raise ProtocolError("close: expected an open round; call open first")
         self._pending = None
-        if not self._weights:
+        vectors, self._vectors = self._vectors, {}
+        if not vectors:
             raise DataError("updates: expected at least one site's upload, got none")
         given = [weight for weight in self._weights.values() if weight is not None]
         weight = math.fsum(given) if given else None
         if weight == 0:
             raise DataError("weights: expected one above zero, all are zero")
-        scale = len(self._weights) if weight is None else weight
-        return Sum(
-            total=self._sum.mean(self._threads) * scale,
-            weight=weight,
-            survivors=tuple(sorted(self._weights)),
-            updates=self._updates,
+        mean = weighted_mean(
+            list(vectors.values()), given or [1.0] * len(vectors), threads=self._threads
         )
-
-
-class _Running:
-    """A mean of vectors that are forgotten once added."""
-
-    def __init__(self, size: int) -> None:
-        self._accumulator = Accumulator(size)
-
-    def add(self, vector: NDArray[np.floating], weight: float, threads: int | None) -> None:
-        self._accumulator.add(np.ascontiguousarray(vector), weight, threads=threads)
-
-    def mean(self, threads: int | None) -> NDArray[np.float64]:
-        mean: NDArray[np.float64] = self._accumulator.mean(threads=threads)
-        return mean
-
-
-class _Held:
-    """A mean of vectors that are kept until it is asked for."""
-
-    def __init__(self) -> None:
-        self._vectors: list[NDArray[np.floating]] = []
-        self._weights: list[float] = []
-
-    def add(self, vector: NDArray[np.floating], weight: float, threads: int | None) -> None:
-        self._vectors.append(vector.copy())
-        self._weights.append(weight)
-
-    def mean(self, threads: int | None) -> NDArray[np.float64]:
-        mean: NDArray[np.float64] = weighted_mean(self._vectors, self._weights, threads=threads)
-        self._vectors.clear()
-        return mean
+        updates = {site: v.astype(self._layout.dtype) for site, v in vectors.items()}
+        return Sum(
+            total=mean * (len(vectors) if weight is None else weight),
+            weight=weight,
+            survivors=tuple(sorted(vectors)),
+            updates=updates if self._individual else None,
+        )
 
 
 def check_upload(
