@@ -13,6 +13,7 @@ from veil import __version__
 from veil.errors import DataError
 from veil.report.files import replace_all
 from veil.study.datasets.table import Cohort
+from veil.study.interrupts import interrupts_deferred
 from veil.study.plan import Plan
 
 __all__ = ["Checkpoint", "prepare_out", "study_key"]
@@ -38,8 +39,9 @@ def prepare_out(out: Path) -> None:
     """
     probe = "checkpoint.probe"
     try:
-        replace_all(out, {probe: b""})
-        (out / probe).unlink()
+        with interrupts_deferred():
+            replace_all(out, {probe: b""})
+            (out / probe).unlink()
     except OSError as error:
         raise DataError(
             f"out: expected a directory that can be written, got {out} ({error.strerror}); choose "
@@ -144,7 +146,11 @@ class Checkpoint:
         run : dict
             An entry of ``runs``.
         """
-        self._runs.append(run)
+        with interrupts_deferred():
+            self._runs.append(run)
+            self._write()
+
+    def _write(self) -> None:
         if self._out is None:
             return
         content = {
