@@ -20,15 +20,11 @@ def bench_keystream(cipher, size, who, contest):
     stream = Keystream(KEY, cipher=cipher)
     encrypt = peers.lazily(lambda: openssl_continuing(cipher, theirs))
 
-    def read():
-        stream.seek(0)
-        return stream.uint32(out=ours, threads=1)
-
     want = peers.openssl_keystream(KEY, np.empty(count, np.uint32), cipher=cipher)
     contest(
         f"keystream, {cipher}, {size}",
         who,
-        {"veil": read, "openssl": encrypt},
+        {"veil": lambda: stream.uint32(out=ours, threads=1), "openssl": encrypt},
         amount=SIZES[size],
         unit="B",
         check=peers.equals(want),  # of each contender's first call, at the stream's beginning
