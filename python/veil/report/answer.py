@@ -106,21 +106,29 @@ def _gain(results: Results, local: dict[str, Any], together: dict[str, Any]) -> 
 
 def _cost(results: Results, together: dict[str, Any], private: Sequence[dict[str, Any]]) -> str:
     ends = [private[-1], private[0]] if len(private) > 1 else private
-    told = list(filter(None, (_cost_at(results, together, method) for method in ends)))
-    if len(told) > 1 and told[0].split()[0] == told[1].split()[0] == "costs":
-        told[1] = told[1].removeprefix("costs ")
-    return f"differential privacy {' and '.join(told) or 'cannot be compared'}"
+    costs = [(m, found) for m in ends if (found := _cost_at(results, together, m)) is not None]
+    doubt = f"clear with {len(results['seeds'])} seeds"
+    none_clear = len(costs) > 1 and not any(clear for _, (_, clear) in costs)
+    parts: list[str] = []
+    verb = ""
+    for method, (cost, clear) in costs:
+        last, verb = verb, "costs" if cost >= 0 else "adds"
+        told = f"{score(abs(cost))} at ε = {plain(method['epsilon'])}"
+        note = "" if clear or none_clear else f" (not {doubt})"
+        parts.append(f"{'' if verb == last else verb + ' '}{told}{note}")
+    ending = f" (neither {doubt})" if none_clear else ""
+    return f"differential privacy {' and '.join(parts) or 'cannot be compared'}{ending}"
 
 
-def _cost_at(results: Results, together: dict[str, Any], method: dict[str, Any]) -> str:
+def _cost_at(
+    results: Results, together: dict[str, Any], method: dict[str, Any]
+) -> tuple[float, bool] | None:
+    """Return what one ε costs and whether that is clear; a single seed is told elsewhere."""
     base, value = _worst(results, together), _worst(results, method)
     if base is None or value is None:
-        return ""
-    change, at = score(abs(base - value)), f"at ε = {plain(method['epsilon'])}"
+        return None
     difference = paired_difference(results, together["id"], method["id"])
-    if difference is not None and not difference.clear:
-        return f"shows no clear cost {at} ({change})"
-    return f"{'costs' if value <= base else 'adds'} {change} {at}"
+    return base - value, difference is None or difference.clear
 
 
 def _alone(results: Results, local: dict[str, Any], private: Sequence[dict[str, Any]]) -> list[str]:

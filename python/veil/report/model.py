@@ -125,6 +125,11 @@ class Model:
             worst[method.id] = {s for s, m in means.items() if m is not None and m == lowest}
         return worst
 
+    def without_auroc(self, site: dict[str, Any]) -> bool:
+        """Tell whether no method has an AUROC at a site."""
+        scope = f"site:{site['id']}"
+        return all(self.estimate(m, "auroc", scope).mean is None for m in self.methods)
+
     def protections(self) -> list[tuple[str, Method]]:
         """Merge the methods that protect alike, each group with its heading."""
         groups: dict[tuple[Any, ...], list[Method]] = {}

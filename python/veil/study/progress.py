@@ -20,7 +20,7 @@ class Progress:
     elapsed : float
         Seconds since the study began.
     remaining : float or None
-        Seconds still needed, judged by the steps so far; None before the first.
+        Seconds still needed, judged by the steps so far; None while those tell nothing of the rest.
     """
 
     done: int
@@ -39,10 +39,19 @@ class Clock:
         The kind of each step, in order.
     on_progress : callable or None
         Called with a `Progress` when a step begins and at the end.
+    unlike : str
+        A kind whose time says nothing of other kinds.
     """
 
-    def __init__(self, steps: list[str], on_progress: Callable[[Progress], None] | None) -> None:
+    def __init__(
+        self,
+        steps: list[str],
+        on_progress: Callable[[Progress], None] | None,
+        *,
+        unlike: str = "",
+    ) -> None:
         self._steps = steps
+        self._unlike = unlike
         self._tell = on_progress
         self._begin = self._last = time.perf_counter()
         self._done = 0
@@ -85,5 +94,8 @@ class Clock:
         if not self._seconds:
             return None if self._done < len(self._steps) else 0.0
         means = {kind: sum(s) / len(s) for kind, s in self._seconds.items()}
-        overall = sum(means.values()) / len(means)
-        return sum(means.get(kind, overall) for kind in self._steps[self._done :])
+        to_come = self._steps[self._done :]
+        alike = [mean for kind, mean in means.items() if kind != self._unlike]
+        if not alike:
+            return None if set(to_come) - set(means) else sum(means[kind] for kind in to_come)
+        return sum(means.get(kind, sum(alike) / len(alike)) for kind in to_come)

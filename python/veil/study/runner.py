@@ -63,7 +63,7 @@ def run(
         checkpoint.load()
     kinds = [_CALIBRATE] * len(options.epsilons)
     kinds += [m.id for _ in options.seeds for m in plan.methods]
-    clock = Clock(kinds, on_progress)
+    clock = Clock(kinds, on_progress, unlike=_CALIBRATE)
     mechanisms = _calibrate_all(plan, clock)
     runs = [
         record

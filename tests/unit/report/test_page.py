@@ -295,6 +295,28 @@ def test_missing_values_are_shown_as_missing(make_study, resummarise):
     assert not re.search(r"\b(nan|None|inf)\b", text)
 
 
+def test_a_site_whose_held_out_patients_are_of_one_class_is_explained(results, resummarise):
+    for run in results["runs"]:
+        run["sites"]["east"]["auroc"] = None
+    results["summary"] = resummarise(results)
+    text = page(results)
+    assert text.count("No AUROC: the held-out patients of every seed are of one class") == 1
+    assert len(svgs(text)) == 2 + len(results["dataset"]["sites"]) - 1
+    assert text.index("<h3>east</h3>") < text.index("No AUROC") < text.index("<h3>south</h3>")
+
+
+def test_a_study_without_private_methods_speaks_of_no_guarantee(make_study, example):
+    methods = (
+        ("local", "local", "Local only", None, None, 0.9),
+        ("fedavg", "federated", "FedAvg", "fedavg", None, 0.95),
+    )
+    text = page(make_study(methods=methods))
+    for said in ("Guarantee is per", "Parameters of the guarantee", "What privacy costs"):
+        assert said in page(example)
+        assert said not in text
+    assert "What training together gains" in text
+
+
 def test_auroc_below_guessing_is_drawn_to_the_left_of_a_half(make_study):
     methods = (("local", "local", "Local only", None, None, 0.32),)
     root = ET.fromstring(next(s for s in svgs(page(make_study(methods=methods))) if "site-0-" in s))

@@ -28,6 +28,18 @@ def test_time_left_sums_the_steps_to_come_by_kind(monkeypatch):
     assert told[4].elapsed == 22.0
 
 
+def test_a_kind_that_is_unlike_the_others_foretells_only_itself(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
+    told = []
+    clock = Clock(["slow", "slow", "run", "other"], told.append, unlike="slow")
+    for seconds in (50.0, 40.0, 2.0, 4.0):
+        clock.start("step")
+        now[0] += seconds
+        clock.stop()
+    assert [p.remaining for p in told] == [None, None, None, 2.0, 0.0]
+
+
 def test_skipped_steps_are_neither_counted_nor_timed():
     told = []
     clock = Clock(["a", "b", "c"], told.append)
