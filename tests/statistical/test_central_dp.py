@@ -5,9 +5,10 @@ import hashlib
 import numpy as np
 import pytest
 
-from veil.fl import CentralDP, FedAvg, LogisticRegression, Site, SiteRound, Sum, privacy
-from veil.fl._noise import FloatGaussian
+from veil.fl import CentralDP, FedAvg, LogisticRegression, Site, SiteRound, Sum
 from veil.fl.layout import Layout
+from veil.fl.privacy import central as mechanism
+from veil.fl.privacy._noise import FloatGaussian
 from veil.random import SecureGenerator
 
 ALPHA = 1e-6
@@ -53,7 +54,7 @@ def test_the_noise_test_sees_two_percent(monkeypatch, factor):
         def add(self, total, plan, rng):
             return total + factor * rng.normal(total.shape, dtype=np.float64, scale=plan.sigma)
 
-    monkeypatch.setattr(privacy, "_NOISE", Off())
+    monkeypatch.setattr(mechanism, "_NOISE", Off())
     assert p_of_noise(noise()) < ALPHA
 
 

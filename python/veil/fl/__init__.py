@@ -10,18 +10,8 @@ from veil.fl.checkpoint import Checkpoint
 from veil.fl.history import History, Round
 from veil.fl.layout import Layout
 from veil.fl.privacy import CentralDP
-from veil.fl.protocols import (
-    Aggregator,
-    GradientCorrection,
-    LocalUpdate,
-    Privacy,
-    PrivateTask,
-    SiteRound,
-    Strategy,
-    Sum,
-    Task,
-    Upload,
-)
+from veil.fl.protocols import Aggregator, Privacy, PrivateTask, Strategy, Task
+from veil.fl.records import GradientCorrection, LocalUpdate, SiteRound, Sum, Upload
 from veil.fl.reduce import weighted_mean
 from veil.fl.secure import SecureSum
 from veil.fl.simulation import simulate

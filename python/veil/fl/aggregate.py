@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from veil.errors import DataError, ProtocolError
 from veil.fl.layout import Layout
-from veil.fl.protocols import Sum
+from veil.fl.records import Sum
 from veil.fl.reduce import weighted_mean
 
 __all__ = ["PlainSum", "check_upload"]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from veil.errors import DataError
 from veil.fl.history import Round
 from veil.fl.layout import Layout
-from veil.fl.protocols import Params, State
+from veil.fl.records import Params, State
 from veil.fl.sites import Site
 
 __all__ = ["Checkpoint", "fingerprint"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from veil.fl._packing import pack, unpack
 from veil.fl.layout import Layout
-from veil.fl.protocols import Params
+from veil.fl.records import Params
 from veil.fl.statement import PrivacyStatement
 
 __all__ = ["History", "Round"]

@@ -13,7 +13,7 @@ from veil.errors import DataError, ProtocolError
 from veil.fixed_point import FixedPoint
 from veil.fl.aggregate import check_upload
 from veil.fl.layout import Layout
-from veil.fl.protocols import Sum
+from veil.fl.records import Sum
 from veil.random import SecureGenerator
 from veil.secagg import Client, Config, Policy, Server
 from veil.secagg.graph import Adversary

@@ -15,7 +15,8 @@ from veil.fl.aggregate import PlainSum
 from veil.fl.checkpoint import Checkpoint, fingerprint
 from veil.fl.history import History, Round
 from veil.fl.layout import Layout
-from veil.fl.protocols import Aggregator, Params, Privacy, SiteRound, State, Strategy, Sum, Task
+from veil.fl.protocols import Aggregator, Privacy, Strategy, Task
+from veil.fl.records import Params, SiteRound, State, Sum
 from veil.fl.sites import Site, check_sites
 from veil.fl.streams import Streams
 

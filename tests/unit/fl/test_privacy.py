@@ -20,12 +20,12 @@ from veil.fl import (
     Site,
     SiteRound,
     Sum,
-    privacy,
     simulate,
 )
-from veil.fl._noise import FloatGaussian
 from veil.fl.layout import Layout
-from veil.fl.privacy import clipped_sum
+from veil.fl.privacy import central as mechanism
+from veil.fl.privacy._noise import FloatGaussian
+from veil.fl.privacy.clipping import clipped_sum
 
 TASK = LogisticRegression(features=3, learning_rate=0.5, epochs=1, batch_size=None)
 WHOLE = {
@@ -55,7 +55,7 @@ class Silent(FloatGaussian):
 
 @pytest.fixture
 def no_noise(monkeypatch):
-    monkeypatch.setattr(privacy, "_NOISE", Silent())
+    monkeypatch.setattr(mechanism, "_NOISE", Silent())
 
 
 def work(site, vector, rng, task=TASK):
@@ -149,7 +149,7 @@ def test_chunks_of_any_size_give_the_same_sum(site, stream, monkeypatch, limit):
     dp = central(unit="patient", sampling_probability=0.7)
     vector = np.array([0.1, 2.0, -1.0, 0.5])
     expected = dp.contribute(FedAvg(), work(many, vector, stream())).vector
-    monkeypatch.setattr(privacy, "_CHUNK_BYTES", limit * 8 * 4)
+    monkeypatch.setattr(mechanism, "_CHUNK_BYTES", limit * 8 * 4)
     got = dp.contribute(FedAvg(), work(many, vector, stream())).vector
     np.testing.assert_allclose(got, expected, rtol=1e-13)
 
@@ -173,7 +173,7 @@ def test_a_gradient_that_is_not_finite_is_refused_before_noise(sites, monkeypatc
         def add(self, total, plan, rng):
             pytest.fail("noise was drawn for a refused total")
 
-    monkeypatch.setattr(privacy, "_NOISE", Loud())
+    monkeypatch.setattr(mechanism, "_NOISE", Loud())
     task = Broken(features=3, learning_rate=0.5, epochs=1, batch_size=None)
     with pytest.raises(DataError, match="site 'a': a record's gradient is not finite"):
         simulate(task, sites, FedAvg(), rounds=1, seed=0, privacy=central())

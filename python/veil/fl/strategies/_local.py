@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veil.errors import DataError
-from veil.fl.protocols import GradientCorrection, LocalUpdate, SiteRound
+from veil.fl.records import GradientCorrection, LocalUpdate, SiteRound
 
 
 def train_locally(

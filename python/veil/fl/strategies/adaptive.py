@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from veil.fl import _checks
 from veil.fl.layout import Layout
-from veil.fl.protocols import State, Sum
+from veil.fl.records import State, Sum
 from veil.fl.strategies._local import moved
 from veil.fl.strategies.averaging import FedAvg
 

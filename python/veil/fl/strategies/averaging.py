@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from veil.fl import _checks
 from veil.fl.layout import Layout
-from veil.fl.protocols import GradientCorrection, SiteRound, State, Sum, Upload
+from veil.fl.records import GradientCorrection, SiteRound, State, Sum, Upload
 from veil.fl.strategies._local import moved, train_locally
 
 __all__ = ["FedAvg", "FedProx"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from veil.errors import DataError
 from veil.fl import _checks
 from veil.fl.metrics import binary_scores
-from veil.fl.protocols import GradientCorrection, LocalUpdate, Params
+from veil.fl.records import GradientCorrection, LocalUpdate, Params
 from veil.fl.sites import Site
 from veil.fl.tasks._batches import minibatches
 

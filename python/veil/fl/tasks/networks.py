@@ -15,7 +15,7 @@ from veil.errors import DataError, UnsupportedLayer
 from veil.fl import _checks
 from veil.fl.layout import Layout
 from veil.fl.metrics import binary_scores
-from veil.fl.protocols import GradientCorrection, LocalUpdate, Params
+from veil.fl.records import GradientCorrection, LocalUpdate, Params
 from veil.fl.sites import Site
 from veil.fl.tasks._batches import minibatches
 

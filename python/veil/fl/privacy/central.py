@@ -1,4 +1,4 @@
-"""Differential privacy of federated rounds: DP-FedSGD with a trusted server.
+"""DP-FedSGD with a trusted server.
 
 Record-level DP-SGD (Abadi et al. 2016, arXiv 1607.00133) over the union of the sites: a Poisson
 sample of patients, clipped gradients, one noisy sum.
@@ -6,27 +6,19 @@ sample of patients, clipped gradients, one noisy sum.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from veil.errors import DataError, ProtocolError
 from veil.fl import _checks
-from veil.fl._noise import FloatGaussian, NoisePlan
 from veil.fl.layout import Entry, Layout
-from veil.fl.protocols import (
-    Aggregator,
-    Params,
-    PrivateTask,
-    SiteRound,
-    Strategy,
-    Sum,
-    Task,
-    Upload,
-)
+from veil.fl.privacy._noise import FloatGaussian, NoisePlan
+from veil.fl.privacy.clipping import chunks, clipped_sum, sample_units
+from veil.fl.protocols import Aggregator, PrivateTask, Strategy, Task
+from veil.fl.records import Params, SiteRound, Sum, Upload
 from veil.fl.sites import Site
 from veil.fl.statement import PrivacyStatement
 
@@ -37,8 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["CentralDP"]
 
 RELATION = "add-or-remove-one"
-# Rounding of norm, factor and product stays far below this, so a clipped norm is at most C.
-CLIP_GUARD = 1 + 1e-4
 _CHUNK_BYTES = 64 << 20
 _NOISE = FloatGaussian()
 
@@ -302,7 +292,10 @@ class CentralDP:
         """
         task, site, params = _private(work.task), work.site, work.params
         total = np.zeros(work.layout.size)
-        for rows, starts in self._sampled(site, work.layout.size, work.rng):
+        sampled = sample_units(
+            site.patients, site.n_train, q=self.sampling_probability, rng=work.rng
+        )
+        for rows, starts in chunks(*sampled, most=max(1, _CHUNK_BYTES // (8 * work.layout.size))):
             each = task.record_gradients(params, site.x[rows], site.y[rows])
             gradients = each.astype(np.float64, copy=False)
             if len(starts) < len(rows):
@@ -435,58 +428,6 @@ class CentralDP:
                 "unit='record' would not protect; say unit='patient'"
             )
 
-    def _sampled(
-        self, site: Site, size: int, rng: SecureGenerator
-    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-        """Draw patients; yield their rows in chunks, and where each patient's rows start."""
-        if site.patients is None:
-            owner, n_units = np.arange(site.n_train), site.n_train
-        else:
-            ids, owner = np.unique(site.patients, return_inverse=True)
-            n_units = len(ids)
-        drawn = rng.bernoulli(self.sampling_probability, n_units)
-        order = np.argsort(owner, kind="stable")
-        rows = order[drawn[owner[order]]]
-        starts = np.flatnonzero(np.diff(owner[rows], prepend=-1))
-        yield from _chunks(rows, starts, max(1, _CHUNK_BYTES // (8 * size)))
-
-
-def clipped_sum(
-    gradients: NDArray[np.float64], max_grad_norm: float, *, site: str
-) -> NDArray[np.float64]:
-    """Sum rows after scaling each to an L2 norm of at most `max_grad_norm`.
-
-    Parameters
-    ----------
-    gradients : ndarray of float64, shape (n, size)
-        One row per protected unit.
-    max_grad_norm : float
-        C.
-    site : str
-        Named when a gradient is refused.
-
-    Returns
-    -------
-    ndarray of float64, shape (size,)
-        Σ g·min(1, C/(‖g‖·(1+1e-4))).
-
-    Raises
-    ------
-    DataError
-        If a gradient is not finite.
-    """
-    if not np.isfinite(gradients).all():
-        raise DataError(
-            f"site {site!r}: a record's gradient is not finite; the model diverged or a row was "
-            "not scaled; nothing left the site"
-        )
-    # A square that overflows gives an infinite norm, a factor of zero, and no contribution.
-    with np.errstate(over="ignore", divide="ignore"):
-        norms = np.sqrt(np.square(gradients).sum(axis=1))
-        factors = np.minimum(1.0, max_grad_norm / (norms * CLIP_GUARD))
-    clipped: NDArray[np.float64] = np.einsum("n,nd->d", factors, gradients)
-    return clipped
-
 
 def _private(task: Task) -> PrivateTask:
     needed = ("record_gradients", "penalty_gradient", "learning_rate")
@@ -496,19 +437,6 @@ def _private(task: Task) -> PrivateTask:
             f"{', '.join(needed)}"
         )
     return cast(PrivateTask, task)
-
-
-def _chunks(
-    rows: NDArray[np.intp], starts: NDArray[np.intp], most: int
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Cut rows between patients into pieces of at most `most` rows, or one patient's."""
-    ends = np.append(starts[1:], len(rows))
-    first = 0
-    while first < len(starts):
-        begin = starts[first]
-        last = max(first + 1, int(np.searchsorted(ends, begin + most, side="right")))
-        yield rows[begin : ends[last - 1]], starts[first:last] - begin
-        first = last
 
 
 def _check_disjoint(sites: Sequence[Site]) -> None:
