@@ -6,6 +6,7 @@
 #include <cmath>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "kernels/table.hpp"
 #include "text.hpp"
@@ -112,10 +113,11 @@ void accumulate(FloatFormat format, const void* update, std::size_t length, doub
   const KernelTable& kernels = active_kernels();
   const auto largest = kernels.largest_magnitude[static_cast<unsigned>(format)];
   const auto add = kernels.accumulate_levels[static_cast<unsigned>(format)];
+  std::vector<double> tops(padded_length(length) / kAccumulatorBlock);
   std::atomic<std::uint32_t> not_finite{0};
   std::atomic<std::uint32_t> too_large{0};
   for_chunks(length, threads, [&](std::size_t, std::size_t begin, std::size_t end) {
-    const double top = largest(update, begin, end);
+    const double top = largest(update, begin, end, tops.data());
     not_finite |= std::isinf(top) ? 1U : 0U;
     too_large |= top * weight >= 0x1p999 ? 1U : 0U;
   });
@@ -126,7 +128,8 @@ void accumulate(FloatFormat format, const void* update, std::size_t length, doub
         "nothing was added: use smaller weights");
   }
   for_chunks(length, threads, [&](std::size_t, std::size_t begin, std::size_t end) {
-    add(update, weight, begin, end, sums.high.data(), sums.low.data(), sums.levels.data());
+    add(update, tops.data(), weight, begin, end, sums.high.data(), sums.low.data(),
+        sums.levels.data());
   });
 }
 

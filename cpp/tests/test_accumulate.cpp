@@ -51,8 +51,10 @@ TEST_CASE("two-level sums are the digits of each product, on every instruction s
     std::vector<std::uint64_t> high(kBlocks * 256), low(kBlocks * 256);
     std::vector<std::uint8_t> levels(kBlocks, veil::LevelSums::kLeastLevel);
     for (const auto& row : rows) {
-      table->accumulate_levels[kFloat32](row.data(), weight, 0, kLength, high.data(), low.data(),
-                                         levels.data());
+      std::vector<double> tops(kBlocks);
+      table->largest_magnitude[kFloat32](row.data(), 0, kLength, tops.data());
+      table->accumulate_levels[kFloat32](row.data(), tops.data(), weight, 0, kLength, high.data(),
+                                         low.data(), levels.data());
     }
     for (std::size_t i = 0; i < kLength; ++i) {
       const int exponent = 40 * (levels[i / 256] - 27);

@@ -8,6 +8,7 @@
 // product contributes to either is its own property, whatever came before it.
 
 constexpr std::size_t kSumBlock = 256;
+constexpr std::size_t kSumTile = 16;  // elements per turn of the inner loop
 constexpr std::uint64_t kLevelBits = 40;
 constexpr std::uint64_t kLevelBias = 27;  // level index l holds multiples of 2^(40*(l - 27))
 constexpr std::uint64_t kLeastLevel = 2;  // whose lower neighbour 2^-1040 is still a double
@@ -26,32 +27,52 @@ struct SumBlock {
   }
 };
 
+// What a block's additions must not do: a product that leaves the lattice (infinity and NaN do)
+// changes the exponent of centre + product; a sum outside [lowest, highest] is too large.
+struct BoundedCheck {
+  u64v left_lattice = {};
+  f64v lowest;
+  f64v highest;
+
+  explicit BoundedCheck(double centre) : lowest(f64v{} + centre), highest(f64v{} + centre) {}
+
+  bool failed(std::uint64_t centre_bits, std::uint64_t limit) const {
+    const double low = bits_as<double>(centre_bits - limit);
+    const double high = bits_as<double>(centre_bits + limit);
+    bool fault = false;
+    for (std::size_t i = 0; i < kDoubles; ++i) {
+      fault |= (left_lattice[i] >> 52) != 0 || !(lowest[i] >= low) || !(highest[i] <= high);
+    }
+    return fault;
+  }
+};
+
 // Adds elements [begin, end) of the update, or takes them back. Nonzero if a product leaves the
-// lattice (infinity and NaN do) or a sum leaves [-limit, limit]; taking back is exact even then.
+// lattice or a sum leaves [-limit, limit] units; taking back is exact even then.
 template <class F, bool take_back>
 inline std::uint32_t accumulate_bounded(const void* update, double weight, std::size_t begin,
                                         std::size_t end, double centre, std::uint64_t limit,
                                         double* sums) {
   const std::uint64_t centre_bits = bits_as<std::uint64_t>(centre);
   SumBlock<F> block;
-  u64v left_binade = {};
-  u64v left_limit = {};
+  BoundedCheck check(centre);
   for (std::size_t at = begin; at < end; at += kSumBlock) {
     const auto* words = block.of(update, at, end);
-    for (std::size_t i = 0; i < kSumBlock; i += kDoubles) {
-      const u64v point = bits_as<u64v>(F::widen(words + i) * weight + centre);
-      const u64v old = load<u64v>(sums + at + i);
-      const u64v sum = take_back ? old - (point - centre_bits) : old + (point - centre_bits);
-      const u64v count = sum - centre_bits;
-      left_binade |= point ^ centre_bits;
-      left_limit |= (limit - count) | (limit + count);
-      store(sums + at + i, sum);
+    for (std::size_t tile = 0; tile < kSumBlock; tile += kSumTile) {
+      for (std::size_t v = 0; v < kSumTile; v += kDoubles) {
+        const std::size_t i = tile + v;
+        const u64v point = bits_as<u64v>(F::widen(words + i) * weight + centre);
+        const u64v old = load<u64v>(sums + at + i);
+        const u64v step = point - centre_bits;
+        const u64v sum = take_back ? old - step : old + step;
+        check.left_lattice |= point ^ centre_bits;
+        check.lowest = least(bits_as<f64v>(sum), check.lowest);
+        check.highest = greatest(bits_as<f64v>(sum), check.highest);
+        store(sums + at + i, sum);
+      }
     }
   }
-  std::uint64_t fault = 0;
-  for (std::size_t i = 0; i < kDoubles; ++i)
-    fault |= (left_binade[i] >> 52) | (left_limit[i] >> 63);
-  return fault != 0;
+  return check.failed(centre_bits, limit) ? 1 : 0;
 }
 
 template <class F>
@@ -95,12 +116,14 @@ inline double largest_of(const typename F::Word* words) {
   return F::widen(lanes)[0];
 }
 
+// The largest magnitude of each block to `tops`, and of all: infinite if a value is not finite.
 template <class F>
-double largest_magnitude(const void* update, std::size_t begin, std::size_t end) {
+double largest_magnitude(const void* update, std::size_t begin, std::size_t end, double* tops) {
   SumBlock<F> block;
   double largest = 0;
   for (std::size_t at = begin; at < end; at += kSumBlock) {
     const double here = largest_of<F>(block.of(update, at, end));
+    tops[at / kSumBlock] = here;
     largest = here > largest ? here : largest;
   }
   return largest;
@@ -119,27 +142,31 @@ inline void raise_level(std::uint64_t level, std::uint8_t* held, std::uint64_t* 
   *held = static_cast<std::uint8_t>(level);
 }
 
-// Adds elements [begin, end), begin a multiple of 256. Products are finite and below 2^999; at most
-// 2^24 - 1 additions keep the sums within int64.
+// Adds elements [begin, end), begin a multiple of 256, whose blocks' magnitudes are `tops`.
+// Products are finite and below 2^999; at most 2^24 - 1 additions keep the sums within int64.
 template <class F>
-void accumulate_levels(const void* update, double weight, std::size_t begin, std::size_t end,
-                       std::uint64_t* high, std::uint64_t* low, std::uint8_t* levels) {
+void accumulate_levels(const void* update, const double* tops, double weight, std::size_t begin,
+                       std::size_t end, std::uint64_t* high, std::uint64_t* low,
+                       std::uint8_t* levels) {
   SumBlock<F> block;
   for (std::size_t at = begin; at < end; at += kSumBlock) {
     const auto* words = block.of(update, at, end);
     std::uint8_t* held = levels + at / kSumBlock;
-    raise_level(level_for(largest_of<F>(words) * weight), held, high + at, low + at);
+    raise_level(level_for(tops[at / kSumBlock] * weight), held, high + at, low + at);
     const double centre = level_centre(*held);
     const double fine_centre = level_centre(*held - 1U);
     const std::uint64_t centre_bits = bits_as<std::uint64_t>(centre);
     const std::uint64_t fine_bits = bits_as<std::uint64_t>(fine_centre);
-    for (std::size_t i = 0; i < kSumBlock; i += kDoubles) {
-      const f64v product = F::widen(words + i) * weight;
-      const f64v point = product + centre;
-      const f64v rest = product - (point - centre);  // exact
-      const u64v fine = bits_as<u64v>(rest + fine_centre);
-      store(high + at + i, load<u64v>(high + at + i) + (bits_as<u64v>(point) - centre_bits));
-      store(low + at + i, load<u64v>(low + at + i) + (fine - fine_bits));
+    for (std::size_t tile = 0; tile < kSumBlock; tile += kSumTile) {
+      for (std::size_t v = 0; v < kSumTile; v += kDoubles) {
+        const std::size_t i = tile + v;
+        const f64v product = F::widen(words + i) * weight;
+        const f64v point = product + centre;
+        const f64v rest = product - (point - centre);  // exact
+        const u64v fine = bits_as<u64v>(rest + fine_centre);
+        store(high + at + i, load<u64v>(high + at + i) + (bits_as<u64v>(point) - centre_bits));
+        store(low + at + i, load<u64v>(low + at + i) + (fine - fine_bits));
+      }
     }
   }
 }

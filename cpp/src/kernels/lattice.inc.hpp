@@ -19,3 +19,20 @@ inline f64v integer_to_double(u64v integer) {
   const u64v low = (integer & 0xffffffff) | 0x4330000000000000;  // 2^52 + low
   return (bits_as<f64v>(high) - 0x1.00000801p+84) + bits_as<f64v>(low);
 }
+
+// Lane by lane; one instruction each. A NaN in `a` gives `b`.
+inline f64v greatest(f64v a, f64v b) {
+#if defined(__AVX__)
+  return _mm256_max_pd(a, b);  // GCC 12 makes two instructions of the selection
+#else
+  return a > b ? a : b;
+#endif
+}
+
+inline f64v least(f64v a, f64v b) {
+#if defined(__AVX__)
+  return _mm256_min_pd(a, b);
+#else
+  return a < b ? a : b;
+#endif
+}

@@ -7,9 +7,9 @@
 // w*x + 1.5*2^E stays in [2^E, 2^(E+1)], where doubles are 2^(E-52) apart: its bits, less those of
 // 1.5*2^E, are round(w*x / 2^(E-52)).
 
-constexpr std::size_t kMeanBlock = 512;  // columns whose scratch stays in L1
-constexpr std::size_t kMeanTile = 32;    // columns; whole cache lines in every format
-constexpr std::size_t kMeanRows = 4;     // rows read side by side
+constexpr std::size_t kMeanBlock = 1024;  // columns whose scratch stays in L1
+constexpr std::size_t kMeanTile = 32;     // columns; whole cache lines in every format
+constexpr std::size_t kMeanRows = 4;      // rows read side by side
 
 template <class F>
 struct MeanScratch {

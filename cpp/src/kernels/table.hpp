@@ -37,14 +37,12 @@ struct KernelTable {
   // Indexed by FloatFormat; out holds words of 4 bytes up to 32 ring bits, else of 8. Nonzero if a
   // value is not finite.
   std::uint64_t (*fixed_point_encode[4])(const void* x, const std::uint32_t* random,
-                                         std::size_t count, double inverse_granularity,
-                                         double clip, unsigned ring_bits, void* out);
-  std::uint64_t (*decode_sum_u32)(const std::uint32_t* total, std::size_t count,
-                                  double granularity, unsigned ring_bits, std::uint64_t most,
-                                  double* out);
-  std::uint64_t (*decode_sum_u64)(const std::uint64_t* total, std::size_t count,
-                                  double granularity, unsigned ring_bits, std::uint64_t most,
-                                  double* out);
+                                         std::size_t count, double inverse_granularity, double clip,
+                                         unsigned ring_bits, void* out);
+  std::uint64_t (*decode_sum_u32)(const std::uint32_t* total, std::size_t count, double granularity,
+                                  unsigned ring_bits, std::uint64_t most, double* out);
+  std::uint64_t (*decode_sum_u64)(const std::uint64_t* total, std::size_t count, double granularity,
+                                  unsigned ring_bits, std::uint64_t most, double* out);
   std::uint64_t (*pack_bits_u32)(const std::uint32_t* values, std::size_t count, unsigned bits,
                                  std::uint8_t* out);
   std::uint64_t (*pack_bits_u64)(const std::uint64_t* values, std::size_t count, unsigned bits,
@@ -88,10 +86,11 @@ struct KernelTable {
                                       double* sums);
   void (*mean_bounded[4])(const double* sums, double centre, double total, std::size_t begin,
                           std::size_t end, void* out);
-  double (*largest_magnitude[4])(const void* update, std::size_t begin, std::size_t end);
-  void (*accumulate_levels[4])(const void* update, double weight, std::size_t begin,
-                               std::size_t end, std::uint64_t* high, std::uint64_t* low,
-                               std::uint8_t* levels);
+  double (*largest_magnitude[4])(const void* update, std::size_t begin, std::size_t end,
+                                 double* tops);
+  void (*accumulate_levels[4])(const void* update, const double* tops, double weight,
+                               std::size_t begin, std::size_t end, std::uint64_t* high,
+                               std::uint64_t* low, std::uint8_t* levels);
   void (*mean_levels[4])(const std::uint64_t* high, const std::uint64_t* low,
                          const std::uint8_t* levels, double total, std::size_t begin,
                          std::size_t end, void* out);
