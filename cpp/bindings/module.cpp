@@ -9,6 +9,7 @@ void bind_random(pybind11::module_& module);
 void bind_reduce(pybind11::module_& module);
 void bind_ring(pybind11::module_& module);
 void bind_shamir(pybind11::module_& module);
+void bind_table_sampler(pybind11::module_& module);
 }  // namespace veil::bindings
 
 PYBIND11_MODULE(_core, module) {
@@ -21,4 +22,5 @@ PYBIND11_MODULE(_core, module) {
   veil::bindings::bind_reduce(module);
   veil::bindings::bind_ring(module);
   veil::bindings::bind_shamir(module);
+  veil::bindings::bind_table_sampler(module);
 }

@@ -20,6 +20,7 @@ namespace {
 #include "kernels/pack.inc.hpp"
 #include "kernels/ring.inc.hpp"
 #include "kernels/shamir.inc.hpp"
+#include "kernels/table_sampler.inc.hpp"
 // clang-format off: uniform takes the logarithm of normal
 #include "kernels/normal.inc.hpp"
 #include "kernels/uniform.inc.hpp"
@@ -57,6 +58,7 @@ constinit const KernelTable VEIL_ISA = {
     .uniform_f64 = uniform_f64,
     .integers_u64 = integers_u64,
     .bernoulli_u8 = bernoulli_u8,
+    .table_add = table_add,
     .weighted_mean = VEIL_EACH_FORMAT(weighted_mean),
     .accumulate_bounded = VEIL_EACH_FORMAT(add_bounded),
     .retract_bounded = VEIL_EACH_FORMAT(retract_bounded),

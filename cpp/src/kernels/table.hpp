@@ -70,6 +70,10 @@ struct KernelTable {
                        std::uint64_t high);
   void (*bernoulli_u8)(const std::uint8_t* random, std::uint8_t* out, std::size_t blocks,
                        std::uint64_t threshold);
+  // Signed alias-table draws, added to out; not 0 if a draw tied with its threshold's upper limb.
+  std::uint64_t (*table_add)(const std::uint8_t* random, const std::uint64_t* threshold,
+                             const std::uint16_t* alias, std::uint32_t mask, std::uint32_t shift,
+                             std::int64_t* out, std::size_t blocks);
   // Indexed by FloatFormat. Columns [begin, end), at least 32, of sum(weights[i] * rows[i]) / total
   // over a multiple of 4 updates; true if one of their values is not finite.
   std::uint32_t (*weighted_mean[4])(const void* const* rows, const double* weights,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from fractions import Fraction
 from typing import Any, NoReturn, SupportsIndex
 
@@ -11,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from veil import _core
+from veil.random._outputs import Shape, at_least, target
 
 __all__ = ["SecureGenerator"]
-
-Shape = SupportsIndex | tuple[SupportsIndex, ...]
 
 
 class SecureGenerator(_core.SecureGenerator):
@@ -116,7 +114,7 @@ class SecureGenerator(_core.SecureGenerator):
         ValueError
             If `n` is negative or above 2**36.
         """
-        return self.draw_bytes(_at_least("n", n, 0))
+        return self.draw_bytes(at_least("n", n, 0))
 
     def normal(
         self,
@@ -169,8 +167,8 @@ class SecureGenerator(_core.SecureGenerator):
         ----------
         G. E. P. Box, M. E. Muller, Ann. Math. Statist. 29 (1958). I. Mironov, CCS 2012.
         """
-        target, result = _floats(shape, dtype, out)
-        self.fill_normal(target, _scale(scale, target.dtype), threads)
+        array, result = _floats(shape, dtype, out)
+        self.fill_normal(array, _scale(scale, array.dtype), threads)
         return result
 
     def laplace(
@@ -217,8 +215,8 @@ class SecureGenerator(_core.SecureGenerator):
         -`scale` · ln u with a random sign, 64 random bits in u. Costs 12 (float32) or 16 random
         bytes per value. Time does not depend on the values.
         """
-        target, result = _floats(shape, dtype, out)
-        self.fill_laplace(target, _scale(scale, target.dtype), threads)
+        array, result = _floats(shape, dtype, out)
+        self.fill_laplace(array, _scale(scale, array.dtype), threads)
         return result
 
     def uniform(
@@ -256,8 +254,8 @@ class SecureGenerator(_core.SecureGenerator):
         ValueError
             If `out` has another shape, is not contiguous or not writable.
         """
-        target, result = _floats(shape, dtype, out)
-        self.fill_uniform(target, threads)
+        array, result = _floats(shape, dtype, out)
+        self.fill_uniform(array, threads)
         return result
 
     def integers(
@@ -305,11 +303,11 @@ class SecureGenerator(_core.SecureGenerator):
         ----------
         D. Lemire, "Fast random integer generation in an interval", arXiv 1805.10941.
         """
-        bound = _at_least("high", high, 1)
+        bound = at_least("high", high, 1)
         if bound > 1 << 63:
             raise ValueError(f"high: expected at most 2**63, got {bound}")
-        target, result = _target(shape, np.dtype(np.int64), out)
-        self.fill_integers(target, bound, threads)
+        array, result = target("shape", shape, np.int64, out)
+        self.fill_integers(array, bound, threads)
         return result
 
     def bernoulli(
@@ -350,12 +348,12 @@ class SecureGenerator(_core.SecureGenerator):
         """
         if not 0.0 <= q <= 1.0:
             raise ValueError(f"q: expected a probability between 0 and 1, got {q}")
-        target, result = _target(shape, np.dtype(np.bool_), out)
+        array, result = target("shape", shape, np.bool_, out)
         threshold = math.ceil(Fraction(q) * (1 << 64))
         if threshold == 1 << 64:
-            target.fill(True)
+            array.fill(True)
         else:
-            self.fill_bernoulli(target, threshold, threads)
+            self.fill_bernoulli(array, threshold, threads)
         return result
 
     def permutation(self, n: SupportsIndex) -> npt.NDArray[np.int64]:
@@ -383,7 +381,7 @@ class SecureGenerator(_core.SecureGenerator):
         Fisher-Yates with the integers of `integers`, on one thread. Memory addresses depend on
         the result: it is not constant time against an observer of the cache.
         """
-        order = np.empty(_at_least("n", n, 0), np.int64)
+        order = np.empty(at_least("n", n, 0), np.int64)
         self.fill_permutation(order)
         return order
 
@@ -405,13 +403,6 @@ class SecureGenerator(_core.SecureGenerator):
         )
 
 
-def _at_least(name: str, value: SupportsIndex, least: int) -> int:
-    number = operator.index(value)
-    if number < least:
-        raise ValueError(f"{name}: expected at least {least}, got {number}")
-    return number
-
-
 def _scale(scale: float, dtype: np.dtype[Any]) -> float:
     limits = np.finfo(dtype)
     largest = float(limits.max) / 64  # a draw reaches 46 times the scale
@@ -424,22 +415,4 @@ def _floats(shape: Shape, dtype: npt.DTypeLike, out: Any) -> tuple[npt.NDArray[A
     wanted = np.dtype(dtype)
     if wanted not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise TypeError(f"dtype: expected float32 or float64, got {wanted}")
-    return _target(shape, wanted, out)
-
-
-def _target(shape: Shape, dtype: np.dtype[Any], out: Any) -> tuple[npt.NDArray[Any], Any]:
-    """Return the array to fill and the object to give back."""
-    if out is None:
-        array = np.empty(_dimensions(shape), dtype)
-        return array, array
-    array = out
-    if array.dtype != dtype:
-        raise TypeError(f"out: expected dtype {dtype}, got {array.dtype}")
-    if array.shape != _dimensions(shape):
-        raise ValueError(f"out: expected shape {_dimensions(shape)}, got {array.shape}")
-    return array, out
-
-
-def _dimensions(shape: Shape) -> tuple[int, ...]:
-    sizes = shape if isinstance(shape, tuple) else (shape,)
-    return tuple(_at_least("shape", size, 0) for size in sizes)
+    return target("shape", shape, wanted, out)

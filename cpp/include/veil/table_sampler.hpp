@@ -1,0 +1,66 @@
+// Exact integer noise: symmetric distributions as alias tables with 128-bit thresholds, and sums of
+// them. What the tables must hold is proved in docs/design/noise.md.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "veil/cpu.hpp"
+#include "veil/generator.hpp"
+
+namespace veil {
+
+// A distribution of magnitudes 0 .. 2^index_bits - 1, each then given a fair sign: column c gives c
+// with probability (high[c] 2^64 + low[c]) / 2^128, else alias[c].
+class AliasTable {
+ public:
+  static constexpr std::size_t kMaxColumns = std::size_t{1} << 15;
+
+  // Throws std::invalid_argument unless the three have one length, a power of two from 1 to
+  // kMaxColumns, and every alias is a column.
+  AliasTable(std::span<const std::uint64_t> high, std::span<const std::uint64_t> low,
+             std::span<const std::uint16_t> alias);
+
+  std::size_t columns() const noexcept { return high_.size(); }
+  const std::uint64_t* high() const noexcept { return high_.data(); }
+  const std::uint64_t* low() const noexcept { return low_.data(); }
+  const std::uint16_t* alias() const noexcept { return alias_.data(); }
+
+ private:
+  std::vector<std::uint64_t> high_;
+  std::vector<std::uint64_t> low_;
+  std::vector<std::uint16_t> alias_;  // padded: kernels read whole words
+};
+
+// sum over levels of 2^shift * (a draw from its table), all independent.
+class TableSampler {
+ public:
+  struct Level {
+    std::shared_ptr<const AliasTable> table;
+    std::uint32_t shift;
+  };
+  static constexpr std::size_t kMaxLevels = 16;
+  static constexpr std::uint32_t kMaxShift = 40;
+
+  // Throws std::invalid_argument unless there are 1 to kMaxLevels levels with shifts up to
+  // kMaxShift: the sum then stays below 16 * 2^15 * 2^40 = 2^59.
+  explicit TableSampler(std::vector<Level> levels);
+
+  // Fills `out` with independent draws, the same on any instruction set and number of threads. The
+  // work per draw depends on nothing drawn, but for a branch of probability 2^-64 per table read;
+  // the addresses of the table reads do depend on it.
+  void sample(SecureGenerator& generator, std::span<std::int64_t> out, int threads,
+              const KernelTable& kernels = active_kernels()) const;
+
+ private:
+  struct Streams;
+  void fill(const Streams& streams, std::size_t first, std::span<std::int64_t> out,
+            const KernelTable& kernels) const;
+
+  std::vector<Level> levels_;
+};
+
+}  // namespace veil
