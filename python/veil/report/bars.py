@@ -47,7 +47,7 @@ def site_figure(model: Model, site: dict[str, Any], name: str, axis: Axis) -> st
         title=f"AUROC at site {label(site['id'])}",
         description=f"Mean and 95 % interval: {told}.",
     )
-    for tick in (axis.low, _CHANCE, 1.0) if axis.low < _CHANCE else (_CHANCE, 0.75, 1.0):
+    for tick in _ticks(axis):
         x = percent(axis.fraction(tick))
         add(root, "line", class_="grid", x1=x, x2=x, y1=0, y2=height - _AXIS + 3)
         add(root, "text", f"{tick:.2g}", class_="tick", x=x, y=height - 3)
@@ -66,6 +66,16 @@ def site_axis(model: Model) -> Axis:
     low = min([_CHANCE, *(mean for mean in means if mean is not None)])
     low = math.floor(10 * low) / 10
     return Axis(low, 1.0, (low, 1.0))
+
+
+def _ticks(axis: Axis) -> tuple[float, ...]:
+    """List guessing and perfection, and what there is room for beside them."""
+    wanted = sorted({axis.low, _CHANCE, 0.75, 1.0})
+    return tuple(tick for tick in wanted if tick == _CHANCE or _is_clear(axis, tick))
+
+
+def _is_clear(axis: Axis, tick: float) -> bool:
+    return abs(axis.fraction(tick) - axis.fraction(_CHANCE)) > 0.2
 
 
 def _bar(

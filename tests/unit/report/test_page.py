@@ -295,6 +295,15 @@ def test_missing_values_are_shown_as_missing(make_study, resummarise):
     assert not re.search(r"\b(nan|None|inf)\b", text)
 
 
+@pytest.mark.parametrize("auroc", [0.1, 0.32, 0.44, 0.49, 0.9])
+def test_the_ticks_of_the_bars_never_touch(make_study, auroc):
+    methods = (("local", "local", "Local only", None, None, auroc),)
+    root = ET.fromstring(next(s for s in svgs(page(make_study(methods=methods))) if "site-0-" in s))
+    places = [float(t.get("x").rstrip("%")) for t in root.findall("text[@class='tick']")]
+    assert len(places) >= 2
+    assert all(right - left > 20 for left, right in itertools.pairwise(places))
+
+
 def test_a_site_whose_held_out_patients_are_of_one_class_is_explained(results, resummarise):
     for run in results["runs"]:
         run["sites"]["east"]["auroc"] = None
