@@ -55,8 +55,8 @@ Bytes counter_block(std::uint64_t high, std::uint64_t low) {
 // Around a block, a register and a stride (up to 512 bytes) of every set and cipher.
 std::vector<std::size_t> edge_lengths() {
   std::vector<std::size_t> lengths{0, 1};
-  for (const std::size_t width : {16, 32, 64, 128, 256, 512, 31 * 256, 1 << 14}) {
-    for (const std::size_t d : {0, 1, 2}) lengths.push_back(width + d - 1);
+  for (const std::size_t width : {16U, 32U, 64U, 128U, 256U, 512U, 31U * 256U, 1U << 14}) {
+    for (const std::size_t d : {0U, 1U, 2U}) lengths.push_back(width + d - 1);
   }
   return lengths;
 }
@@ -108,7 +108,7 @@ TEST_CASE("every instruction set gives baseline's bits at every edge length") {
     for (const veil::KernelTable* kernels : veil::supported_kernels()) {
       const Keystream stream(cipher, counting_key(), {}, *kernels);
       for (const std::size_t n : edge_lengths()) {
-        for (const std::uint64_t offset : {0, 1, 15, 16, 63, 64, 1000}) {
+        for (const std::uint64_t offset : {0U, 1U, 15U, 16U, 63U, 64U, 1000U}) {
           CAPTURE(n);
           CAPTURE(offset);
           CHECK(read(stream, offset, n) == read(baseline, offset, n));
@@ -142,7 +142,7 @@ TEST_CASE("split reads and threads give the bits of one read") {
     const Bytes whole = read(stream, 3, 600'001);
     CHECK(read(stream, 3, 600'001, 3) == whole);
     Bytes joined;
-    for (const std::size_t n : {1, 15, 16, 17, 63, 64, 65, 511, 513, 5000}) {
+    for (const std::size_t n : {1U, 15U, 16U, 17U, 63U, 64U, 65U, 511U, 513U, 5000U}) {
       const Bytes piece = read(stream, 3 + joined.size(), n);
       joined.insert(joined.end(), piece.begin(), piece.end());
     }

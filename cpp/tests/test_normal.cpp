@@ -113,7 +113,8 @@ TEST_CASE("the tail reaches 9.49 deviations and the centre has no hole") {
 TEST_CASE("every instruction set gives the bits of baseline on edge lengths") {
   const veil::KernelTable& baseline = *veil::find_kernels("baseline");
   const auto same = [&](auto sample, auto zero) {
-    for (const std::size_t n : {0, 1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 31 * 32, 20000}) {
+    for (const std::size_t n :
+         {0U, 1U, 7U, 8U, 9U, 15U, 16U, 17U, 31U, 32U, 33U, 31U * 32U, 20000U}) {
       std::vector<decltype(zero)> want(n);
       veil::SecureGenerator reference(kSeed);
       sample(reference, std::span(want), 1, baseline);

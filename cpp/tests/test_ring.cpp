@@ -68,7 +68,7 @@ TEST_CASE_TEMPLATE("each set's mask_add is the sum of its keystreams", Word, std
     for (const Cipher cipher : {Cipher::aes256_ctr, Cipher::chacha20}) {
       const Keystream stream(cipher, keys, {}, *kernels);
       for (const std::size_t n : kLengths) {
-        for (const std::uint64_t offset : {0, 1, 3, 17, 1001}) {
+        for (const std::uint64_t offset : {0U, 1U, 3U, 17U, 1001U}) {
           for (const int sign : {1, -1}) {
             CAPTURE(n);
             CAPTURE(offset);

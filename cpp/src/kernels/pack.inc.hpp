@@ -23,7 +23,9 @@ struct BitWriter {
     filled = end - 64;
   }
 
-  void finish() { std::memcpy(out, &pending, (filled + 7) / 8); }
+  void finish() {
+    if (filled > 0) std::memcpy(out, &pending, (filled + 7) / 8);
+  }
 };
 
 // Returns nonzero if some value does not fit in `bits`.
