@@ -5,10 +5,13 @@ import inspect
 import pkgutil
 from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 import veil
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 # `name` is required, `name?` has a default, what stands after `*` is keyword-only. Signatures may
 # have further keyword arguments with defaults.
@@ -169,3 +172,10 @@ def test_modules_name_what_they_offer():
 
 def test_version_is_the_distribution_s():
     assert veil.__version__ == version("veil")
+
+
+def test_every_public_room_has_a_reference_page():
+    pages = REPOSITORY / "docs" / "reference"
+    rooms = {*veil._SUBMODULES, *(m.rpartition(".")[2] for m in veil._ATTRIBUTES.values())}
+    rooms -= {"cli"}  # `veil --help` is its page
+    assert sorted(r for r in rooms if not (pages / f"{r}.md").exists()) == []
