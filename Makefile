@@ -8,24 +8,26 @@ WITH ?=
 ARGS ?=
 
 comma := ,
-hyphen := -
+empty :=
+space := $(empty) $(empty)
 bin := $(VENV)/bin
 cpp_sources := $(shell find cpp -name '*.cpp' -o -name '*.hpp' -o -name CMakeLists.txt)
 build_inputs := pyproject.toml constraints.txt CMakeLists.txt $(cpp_sources)
 # The stamp of an installation with extras: .venv/.installed-test-torch and so on.
-stamp = $(VENV)/.installed-$(subst $(comma),$(hyphen),$(1)$(if $(WITH),$(comma)$(WITH)))
+stamp = $(VENV)/.installed-$(subst $(space),-,$(sort $(1) $(subst $(comma),$(space),$(WITH))))
 
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites study test test-long bench lint native docs clean
+.PHONY: help prerequisites install study test test-long bench lint native docs clean
 
 help:
 	@echo 'make study       install into .venv (downloads about 130 MB) and run the main job: a federated'
 	@echo '                 study on 569 real patients; writes study-breast-cancer/report.html'
-	@echo 'make test        install into .venv (about 140 MB) and run the tests'
+	@echo 'make test        install into .venv (about 140 MB) and run the tests, C++ tests among them'
+	@echo 'make install     only install what `make test` needs'
 	@echo 'make test-long   the long statistics and scale runs'
 	@echo 'make bench       measure Veil beside its peers (adds 0.4 to 3 GB: torch, Flower, Opacus, OpenDP)'
 	@echo 'make lint        ruff, mypy, numpydoc, clang-format, clang-tidy'
-	@echo 'make native      C++ tests: release, debug, sanitizers, aarch64 under qemu, secrets under valgrind'
+	@echo 'make native      C++ tests as debug, under sanitizers, and for aarch64 under qemu'
 	@echo 'make docs        the documentation, into docs/_build/html'
 	@echo 'make clean       remove .venv and everything that was built'
 	@echo
@@ -55,10 +57,12 @@ $(bin)/python: | prerequisites
 
 # Constraints hold for Veil's dependencies and for the build's own.
 $(VENV)/.installed-%: $(build_inputs) | $(bin)/python
-	@echo 'Compiling Veil and installing it into $(VENV) with the extras $(subst $(hyphen),$(comma) ,$*)'
+	@echo 'Compiling Veil and installing it into $(VENV) with the extras $(subst -,$(comma) ,$*)'
 	@PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
-	  CXX='$(CXX)' '$(bin)/python' -m pip install --quiet --editable '.[$(subst $(hyphen),$(comma),$*)]'
+	  CXX='$(CXX)' '$(bin)/python' -m pip install --quiet --editable '.[$(subst -,$(comma),$*)]'
 	@touch '$@'
+
+install: $(call stamp,test)
 
 study: $(call stamp,study)
 	'$(bin)/veil' study --out study-breast-cancer $(ARGS)
@@ -69,12 +73,12 @@ test: $(call stamp,test)
 test-long: $(call stamp,test)
 	'$(bin)/python' -m pytest -m long $(ARGS)
 
-bench: $(call stamp,test$(comma)bench)
+bench: $(call stamp,test bench)
 	mkdir -p build
 	'$(bin)/python' -m pytest bench --benchmark-only --benchmark-json=build/bench.json -q $(ARGS)
 	'$(bin)/python' bench/report.py build/bench.json docs/benchmarks.md
 
-lint: $(call stamp,test$(comma)dev)
+lint: $(call stamp,test dev)
 	'$(bin)/ruff' check .
 	'$(bin)/ruff' format --check .
 	'$(bin)/mypy'
@@ -86,15 +90,14 @@ lint: $(call stamp,test$(comma)dev)
 	find cpp/src cpp/bindings -name '*.cpp' -print0 | \
 	  xargs -0 -n 1 -P 2 '$(bin)/clang-tidy' -p build/lint --quiet
 
-# Each preset's ctest holds the C++ tests and, in Release and Debug, the nm gate; the label `ct`
-# marks secrets undefined and runs under valgrind.
-native: $(call stamp,test$(comma)dev)
-	set -e; export PATH='$(abspath $(bin))':$$PATH; for preset in release debug sanitize aarch64; do \
+# `make test` runs the release preset: C++ tests, nm gate, and secrets under valgrind.
+native: $(call stamp,test dev)
+	set -e; export PATH='$(abspath $(bin))':$$PATH; for preset in debug sanitize aarch64; do \
 	  cmake --preset $$preset >/dev/null; cmake --build build/$$preset; \
 	  ctest --test-dir build/$$preset --output-on-failure --no-tests=error; \
 	done
 
-docs: $(call stamp,docs)
+docs: $(call stamp,test docs)
 	'$(bin)/sphinx-build' -W --keep-going -q docs docs/_build/html
 	@echo 'Open docs/_build/html/index.html'
 

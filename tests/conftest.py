@@ -11,12 +11,18 @@ Tests marked `kernel` are run again under every other instruction set: tests/api
 """
 
 import os
+import re
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
 import veil  # noqa: F401  the warnings filter of pyproject.toml names a class of it
+
+# A shell's background job ignores the interrupt, and so would the programs that tests start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -111,15 +117,16 @@ EXTRAS = {
     "opacus": "bench",
     "opendp": "bench",
     "mypy": "dev",
+    "numpydoc": "dev",
 }
 
 
 def how_to_get(reason: str) -> str:
-    """Complete pytest's own wording of a missing module with the command that installs it."""
+    """Say how a clone gets a missing module, for pytest's wording and for Veil's."""
     for module, extra in EXTRAS.items():
         if f"could not import '{module}" in reason:
-            return f"{reason}; run: pip install 'veil[{extra}]'"
-    return reason
+            return f"{module} is not installed: make test WITH={extra}"
+    return re.sub(r"pip install 'veil\[(\w+)\]'", r"make test WITH=\1", reason)
 
 
 def pytest_terminal_summary(terminalreporter):
