@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "fingerprint.hpp"
 #include "kernels/table.hpp"
 #include "veil/cpu.hpp"
 #include "veil/table_sampler.hpp"
@@ -117,4 +118,17 @@ TEST_CASE("tables and levels that do not fit are refused") {
   CHECK_THROWS_AS(TableSampler({{random_table(2, 1), 41}}), std::invalid_argument);
   const TableSampler::Level level{random_table(2, 1), 0};
   CHECK_THROWS_AS(TableSampler(std::vector<TableSampler::Level>(17, level)), std::invalid_argument);
+}
+
+TEST_CASE("table draws have their golden values on every machine") {
+  std::vector<std::uint64_t> high(1024), low(1024);
+  std::vector<std::uint16_t> alias(1024);
+  for (std::size_t i = 0; i < high.size(); ++i) {
+    high[i] = i * 0x9e3779b97f4a7c15U;
+    low[i] = ~high[i];
+    alias[i] = static_cast<std::uint16_t>(1023 - i);
+  }
+  const auto table = std::make_shared<const AliasTable>(high, low, alias);
+  const TableSampler sampler({{table, 0}, {table, 7}});
+  CHECK(fingerprint(draw(sampler, 20000, 1, veil::active_kernels())) == 0xc438978efc718c0bU);
 }

@@ -35,7 +35,15 @@ inline f64v square_root(f64v x) {
 
 // Lanes of `yes` where the sign bit of `sign` is set, else of `no`.
 inline f32v select_by_sign(i32v sign, f32v yes, f32v no) { return (sign < 0) ? yes : no; }
-inline f64v select_by_sign(i64v sign, f64v yes, f64v no) { return (sign < 0) ? yes : no; }
+inline f64v select_by_sign(i64v sign, f64v yes, f64v no) {
+#if defined(__AVX2__)
+  return (sign < 0) ? yes : no;
+#else
+  // SSE2 has no comparison of 64-bit integers: compilers would branch on every lane.
+  const u64v mask = 0 - ((u64v)sign >> 63);
+  return (f64v)(((u64v)yes & mask) | ((u64v)no & ~mask));
+#endif
+}
 
 inline f32v to_float(i32v x) { return __builtin_convertvector(x, f32v); }
 
