@@ -145,12 +145,12 @@ def unseal(key: bytes, sealed: bytes, *associated: bytes | int | str, of: str) -
 
 
 def pair_contribution(mu: bytes, sid: bytes, i: int, j: int) -> bytes:
-    """r_ij: what client i < j contributes to the pair's secret, derived from its masking seed."""
+    """Derive r_ij, what client i < j contributes to the pair's secret, from its masking seed."""
     return hkdf(mu, b"", "pair", sid, i, j)
 
 
 def wrap_contribution(kem_secret: bytes, r: bytes, sid: bytes, i: int, j: int, ct: bytes) -> bytes:
-    """w_ij: r_ij under the encapsulated secret."""
+    """Seal r_ij under the encapsulated secret: w_ij."""
     return seal(hkdf(kem_secret, b"", "wrap", sid, i, j), r, sid, i, j, ct)
 
 
@@ -168,7 +168,7 @@ def binding(ct: bytes, wrapped: bytes) -> bytes:
 
 
 def pair_secret(exchanged: bytes, r: bytes, sid: bytes, i: int, j: int, bound: bytes) -> bytes:
-    """s_ij for i < j."""
+    """Derive s_ij, i < j, from all that the pair shares."""
     return hkdf(exchanged + r, sid, "mask", i, j, bound)
 
 

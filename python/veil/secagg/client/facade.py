@@ -284,7 +284,15 @@ class Client:
             From `save`.
         key : bytes
             The local key, 32 bytes.
-        config, identity_key, policy, beacon, rng
+        config : Config
+            The session's; the state is tied to it.
+        identity_key : Ed25519PrivateKey or None
+            As for the constructor.
+        policy : Policy
+            As for the constructor; its replay guard must be the one that was used before.
+        beacon : bytes, optional
+            As for the constructor.
+        rng : SecureGenerator, optional
             As for the constructor.
 
         Returns
