@@ -8,6 +8,20 @@
 #include "veil/table_sampler.hpp"
 
 namespace veil::bindings {
+namespace {
+
+template <class T>
+void add_to_lattice(const TableSampler& sampler, SecureGenerator& generator, const py::handle& x,
+                    const py::handle& out, double granularity, int threads) {
+  const auto in = input<T>(x, "x");
+  const auto result = output<T>(out, "out");
+  require_size("out", in.size(), result.size());
+  require_no_overlap(in, result, "x", "out", true);
+  const py::gil_scoped_release release;
+  sampler.add_to_lattice(generator, in, result, granularity, threads);
+}
+
+}  // namespace
 
 void bind_table_sampler(py::module_& module) {
   py::class_<AliasTable, std::shared_ptr<AliasTable>>(module, "AliasTable")
@@ -36,7 +50,18 @@ void bind_table_sampler(py::module_& module) {
             const py::gil_scoped_release release;
             self.sample(generator, values, count);
           },
-          py::arg("generator"), py::arg("out"), py::arg("threads"));
+          py::arg("generator"), py::arg("out"), py::arg("threads"))
+      .def(
+          "add_to_lattice",
+          [](const TableSampler& self, SecureGenerator& generator, const py::handle& x,
+             const py::handle& out, double granularity, const py::object& threads) {
+            const bool narrow = py::isinstance<py::array_t<float>>(x);
+            (narrow ? add_to_lattice<float> : add_to_lattice<double>)(self, generator, x, out,
+                                                                      granularity,
+                                                                      resolve_threads(threads));
+          },
+          py::arg("generator"), py::arg("x"), py::arg("out"), py::arg("granularity"),
+          py::arg("threads"));
 }
 
 }  // namespace veil::bindings

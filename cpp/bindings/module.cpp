@@ -2,6 +2,7 @@
 
 namespace veil::bindings {
 void bind_accumulate(pybind11::module_& module);
+void bind_cells(pybind11::module_& module);
 void bind_codec(pybind11::module_& module);
 void bind_core(pybind11::module_& module);
 void bind_generator(pybind11::module_& module);
@@ -15,6 +16,7 @@ void bind_table_sampler(pybind11::module_& module);
 PYBIND11_MODULE(_core, module) {
   module.doc() = "Native core of Veil: checked views in, one core call, no arithmetic here.";
   veil::bindings::bind_accumulate(module);
+  veil::bindings::bind_cells(module);
   veil::bindings::bind_codec(module);
   veil::bindings::bind_core(module);
   veil::bindings::bind_generator(module);

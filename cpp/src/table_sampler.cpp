@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "kernels/table.hpp"
@@ -106,13 +109,15 @@ struct TableSampler::Streams {
   }
 };
 
-// Draws values [first, first + out.size()); `first` is a multiple of kBlockValues.
-void TableSampler::fill(const Streams& streams, std::size_t first, std::span<std::int64_t> out,
-                        const KernelTable& kernels) const {
+// `first` is a multiple of kBlockValues.
+template <class Sink>
+void TableSampler::draw(const Streams& streams, std::size_t first, std::size_t count,
+                        const KernelTable& kernels, Sink sink) const {
   alignas(64) std::array<std::uint8_t, kBatchBlocks * kBlockBytes> random;
   alignas(64) std::array<std::int64_t, kBatchValues> sum;
-  while (!out.empty()) {
-    const std::size_t values = std::min(kBatchValues, out.size());
+  const std::size_t end = first + count;
+  while (first < end) {
+    const std::size_t values = std::min(kBatchValues, end - first);
     const std::size_t blocks = blocks_for(values);
     sum.fill(0);
     for (std::size_t i = 0; i < levels_.size(); ++i) {
@@ -125,26 +130,59 @@ void TableSampler::fill(const Streams& streams, std::size_t first, std::span<std
       settle_ties(table, levels_[i].shift, random.data(), std::span(sum).first(values),
                   [&](std::size_t value) { return streams.tie_word(i, first + value); });
     }
-    std::copy_n(sum.begin(), values, out.begin());
-    out = out.subspan(values);
+    sink(first, std::span<const std::int64_t>(sum).first(values));
     first += values;
   }
   wipe(random.data(), sizeof random);
   wipe(sum.data(), sizeof sum);
 }
 
+template <class Sink>
+void TableSampler::draw_all(SecureGenerator& generator, std::size_t count, int threads,
+                            const KernelTable& kernels, Sink sink) const {
+  std::size_t begin = 0;
+  do {
+    const std::size_t piece = std::min(kPieceValues, count - begin);
+    const Streams streams(generator, levels_.size(), piece);
+    parallel_for((piece + kChunkValues - 1) / kChunkValues, threads, [&](std::size_t chunk) {
+      const std::size_t first = chunk * kChunkValues;
+      draw(streams, first, std::min(kChunkValues, piece - first), kernels,
+           [&](std::size_t at, std::span<const std::int64_t> draws) { sink(begin + at, draws); });
+    });
+    begin += piece;
+  } while (begin < count);
+}
+
 void TableSampler::sample(SecureGenerator& generator, std::span<std::int64_t> out, int threads,
                           const KernelTable& kernels) const {
-  do {
-    const auto piece = out.first(std::min(kPieceValues, out.size()));
-    const Streams streams(generator, levels_.size(), piece.size());
-    parallel_for((piece.size() + kChunkValues - 1) / kChunkValues, threads, [&](std::size_t chunk) {
-      const std::size_t first = chunk * kChunkValues;
-      fill(streams, first, piece.subspan(first, std::min(kChunkValues, piece.size() - first)),
-           kernels);
-    });
-    out = out.subspan(piece.size());
-  } while (!out.empty());
+  draw_all(generator, out.size(), threads, kernels,
+           [&](std::size_t at, std::span<const std::int64_t> draws) {
+             std::copy_n(draws.begin(), draws.size(),
+                         out.begin() + static_cast<std::ptrdiff_t>(at));
+           });
 }
+
+template <class T>
+void TableSampler::add_to_lattice(SecureGenerator& generator, std::span<const T> x,
+                                  std::span<T> out, double granularity, int threads,
+                                  const KernelTable& kernels) const {
+  int exponent = 0;
+  if (std::frexp(granularity, &exponent) != 0.5 || std::abs(exponent) > 960) {
+    throw std::invalid_argument("granularity: expected a power of two from 2^-960 to 2^960, got " +
+                                std::to_string(granularity));
+  }
+  const auto add = kernels.lattice_add[std::is_same_v<T, double> ? 1 : 0];
+  draw_all(generator, x.size(), threads, kernels,
+           [&](std::size_t at, std::span<const std::int64_t> draws) {
+             add(x.data() + at, draws.data(), out.data() + at, draws.size(), 1.0 / granularity,
+                 granularity);
+           });
+}
+
+template void TableSampler::add_to_lattice(SecureGenerator&, std::span<const float>,
+                                           std::span<float>, double, int, const KernelTable&) const;
+template void TableSampler::add_to_lattice(SecureGenerator&, std::span<const double>,
+                                           std::span<double>, double, int,
+                                           const KernelTable&) const;
 
 }  // namespace veil

@@ -28,6 +28,14 @@ class AliasTable:
 class TableSampler:
     def __init__(self, levels: list[tuple[AliasTable, int]]) -> None: ...
     def sample(self, generator: SecureGenerator, out: Any, threads: int | None) -> None: ...
+    def add_to_lattice(
+        self,
+        generator: SecureGenerator,
+        x: Any,
+        out: Any,
+        granularity: float,
+        threads: int | None,
+    ) -> None: ...
 
 SHAMIR_PRIME: int
 SHAMIR_MAX_POINT: int
@@ -117,3 +125,13 @@ def merge_levels(
 def mean_levels(
     high: Any, low: Any, levels: Any, total: float, format: str, out: Any, threads: int | None
 ) -> None: ...
+def count_cells(
+    values: npt.NDArray[np.floating[Any]],
+    low: float,
+    high: float,
+    scale: float,
+    counts: npt.NDArray[np.int64],
+) -> tuple[int, int, int]: ...
+def count_integers(
+    values: npt.NDArray[np.integer[Any]], first: int, counts: npt.NDArray[np.int64]
+) -> int: ...

@@ -55,10 +55,25 @@ class TableSampler {
   void sample(SecureGenerator& generator, std::span<std::int64_t> out, int threads,
               const KernelTable& kernels = active_kernels()) const;
 
+  // out = granularity * (round(x / granularity) + a draw) for float or double, with the draws that
+  // `sample` would make; x / granularity is clamped to +-2^52. `x` is finite; `out` is as long, and
+  // the same memory or apart. Throws std::invalid_argument unless granularity is a power of two
+  // from 2^-960 to 2^960.
+  template <class T>
+  void add_to_lattice(SecureGenerator& generator, std::span<const T> x, std::span<T> out,
+                      double granularity, int threads,
+                      const KernelTable& kernels = active_kernels()) const;
+
  private:
   struct Streams;
-  void fill(const Streams& streams, std::size_t first, std::span<std::int64_t> out,
-            const KernelTable& kernels) const;
+  // Calls sink(offset, draws) for consecutive batches of draws [first, first + count).
+  template <class Sink>
+  void draw(const Streams& streams, std::size_t first, std::size_t count,
+            const KernelTable& kernels, Sink sink) const;
+  // Calls batch(offset, draws) for all of `count` draws, in any order, on up to `threads` threads.
+  template <class Sink>
+  void draw_all(SecureGenerator& generator, std::size_t count, int threads,
+                const KernelTable& kernels, Sink sink) const;
 
   std::vector<Level> levels_;
 };

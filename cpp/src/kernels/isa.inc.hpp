@@ -14,8 +14,10 @@ namespace {
 // clang-format on
 #include "kernels/accumulate.inc.hpp"
 #include "kernels/aes.inc.hpp"
+#include "kernels/cells.inc.hpp"
 #include "kernels/chacha.inc.hpp"
 #include "kernels/fixed_point.inc.hpp"
+#include "kernels/lattice_add.inc.hpp"
 #include "kernels/mean.inc.hpp"
 #include "kernels/pack.inc.hpp"
 #include "kernels/ring.inc.hpp"
@@ -59,6 +61,8 @@ constinit const KernelTable VEIL_ISA = {
     .integers_u64 = integers_u64,
     .bernoulli_u8 = bernoulli_u8,
     .table_add = table_add,
+    .lattice_add = {lattice_add<Float32>, lattice_add<Float64>},
+    .cell_slots = {cell_slots<Float32>, cell_slots<Float64>},
     .weighted_mean = VEIL_EACH_FORMAT(weighted_mean),
     .accumulate_bounded = VEIL_EACH_FORMAT(add_bounded),
     .retract_bounded = VEIL_EACH_FORMAT(retract_bounded),

@@ -74,6 +74,14 @@ struct KernelTable {
   std::uint64_t (*table_add)(const std::uint8_t* random, const std::uint64_t* threshold,
                              const std::uint16_t* alias, std::uint32_t mask, std::uint32_t shift,
                              std::int64_t* out, std::size_t blocks);
+  // Indexed by FloatFormat, float32 and float64 alone: out = granularity * (round(x * inverse) +
+  // noise) for n words; the noise is within 2^52.
+  void (*lattice_add[2])(const void* x, const std::int64_t* noise, void* out, std::size_t n,
+                         double inverse, double granularity);
+  // Indexed by FloatFormat, float32 and float64 alone. Slots of n values: 0 below, 1 + cell within
+  // [low, high], last + 2 above, last + 3 not finite; last + 3 fits 31 bits.
+  void (*cell_slots[2])(const void* x, std::int32_t* slots, std::size_t n, double low, double high,
+                        double scale, double last);
   // Indexed by FloatFormat. Columns [begin, end), at least 32, of sum(weights[i] * rows[i]) / total
   // over a multiple of 4 updates; true if one of their values is not finite.
   std::uint32_t (*weighted_mean[4])(const void* const* rows, const double* weights,

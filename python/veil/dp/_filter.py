@@ -27,6 +27,7 @@ def filter_budget(order: float, epsilon: float, delta: float) -> float:
     return epsilon - math.log1p(-1.0 / order) + math.log(delta * order) / (order - 1.0)
 
 
+@lru_cache(maxsize=256)
 def best_order(epsilon: float, delta: float) -> float:
     """Return the order that admits most Gaussian events: it maximises the budget per order."""
     small = [1.0 + x / 10.0 for x in range(1, 100)]

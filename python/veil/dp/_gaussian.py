@@ -6,6 +6,7 @@ small delta nor overflows at large epsilon.
 """
 
 import math
+from functools import lru_cache
 
 __all__ = ["gaussian_epsilon", "gaussian_log_delta", "gaussian_mu"]
 
@@ -37,6 +38,7 @@ def _exact_log_delta(epsilon: float, mu: float) -> float:
         return float(mpmath.log(delta)) if delta > 0 else -math.inf
 
 
+@lru_cache(maxsize=1024)
 def gaussian_mu(epsilon: float, delta: float) -> float:
     """Return the largest mu found whose delta at `epsilon` is at most `delta`.
 

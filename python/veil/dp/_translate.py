@@ -3,9 +3,11 @@
 - replace-one: PLD's own Gaussian moves one record from -1 to +1, a distance of 2, so it takes
   sigma / (sensitivity / 2); RDP takes the distance itself.
 - A pure event's loss is exactly +-epsilon: `DiscreteLaplaceDpEvent(epsilon, 1)`, and randomised
-  response with two answers under replace-one, which the former does not support. RDP: an
-  epsilon-DP mechanism is (epsilon^2 / 2)-zCDP (Bun and Steinke 2016, Proposition 1.4).
-- A discrete Laplace under replace-one is charged as the pure event of its largest loss.
+  response with two answers where the former is not supported: under replace-one, and in RDP. Every
+  epsilon-DP mechanism is a post-processing of it (Kairouz, Oh and Viswanath 2015, Theorem 2.1), so
+  that its own relation, replace-one, stands for any. Below the (epsilon^2 / 2)-zCDP of Bun and
+  Steinke 2016, Proposition 1.4, which serves where epsilon is too large for a double.
+- A discrete Laplace under replace-one and in RDP is charged as the pure event of its largest loss.
 """
 
 import math
@@ -13,8 +15,9 @@ from typing import Any
 
 from veil.dp.events import Event
 
-__all__ = ["ACCOUNTANTS", "relation_of", "translate"]
+__all__ = ["ACCOUNTANTS", "PURE_KINDS", "relation_of", "translate"]
 
+PURE_KINDS = ("pure", "discrete-laplace")
 ACCOUNTANTS = ("gaussian", "pld", "rdp")
 
 
@@ -63,7 +66,9 @@ def _randomized_response(epsilon: float) -> Any | None:
 def _for_rdp(event: Event, relation: str) -> Any | None:
     from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, ZCDpEvent
 
-    if event.kind != "gaussian":
+    if event.kind in PURE_KINDS:
+        return _randomized_response(event.ratio) or ZCDpEvent(event.ratio**2 / 2.0)
+    if event.kind == "discrete-gaussian":
         return ZCDpEvent(event.ratio**2 / 2.0)
     inner = GaussianDpEvent(1.0 / event.ratio)
     if event.sampling_probability == 1.0:

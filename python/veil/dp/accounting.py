@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from veil.dp._gaussian import gaussian_epsilon, gaussian_log_delta, gaussian_mu
-from veil.dp._translate import ACCOUNTANTS, relation_of, translate
+from veil.dp._translate import ACCOUNTANTS, PURE_KINDS, relation_of, translate
 from veil.dp.events import Event, check_delta, check_relation
 from veil.errors import UnsupportedEvent
 
@@ -238,14 +238,18 @@ def rdp_values(merged: Iterable[Event], orders: Sequence[float], relation: str) 
     """Return the composition's Renyi divergence at each order, or None if RDP has no event."""
     from dp_accounting.rdp import RdpAccountant
 
-    accountant = RdpAccountant(orders, relation_of(relation))
+    total = np.zeros(len(orders))
     for event in merged:
         translated = translate(event, "rdp", relation)
         if translated is None:
             return None
+        # What a pure event becomes knows one relation, and stands for any.
+        own = "replace-one" if event.kind in PURE_KINDS else relation
+        accountant = RdpAccountant(orders, relation_of(own))
         with _without_warnings_of_excluded_orders():
             accountant.compose(translated, event.count)
-    return accountant.rdp
+        total += accountant.rdp
+    return total
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any, SupportsFloat
 
 import numpy as np
 
-from veil import _core
+from veil import _arrays, _core
 from veil.noise import _convolution
 from veil.noise._convolution import CONVOLUTION_DISTANCE, Level
 from veil.noise._table import build
@@ -90,12 +90,61 @@ class _Distribution:
         reads do (see SECURITY.md). Equal seeds give equal values on every instruction set and
         number of threads.
         """
-        if not isinstance(rng, SecureGenerator):
-            raise TypeError(
-                f"rng: expected a veil.random.SecureGenerator, got {type(rng).__name__}"
-            )
+        check_generator(rng)
         array, result = target("n", n, np.int64, out)
         self._sampler.sample(rng, array, threads)
+        return result
+
+    def add_to_lattice(
+        self,
+        x: Any,
+        rng: SecureGenerator,
+        *,
+        granularity: float,
+        out: Any = None,
+        threads: int | None = None,
+    ) -> Any:
+        """Round floats to a lattice and add one draw to each: granularity (round(x / g) + Z).
+
+        The result lies on the lattice exactly (float32 is rounded to its own precision after the
+        noise). The draws are those that `sample` would make.
+
+        Parameters
+        ----------
+        x : ndarray or CPU tensor of float32 or float64
+            Finite values, any shape, C-contiguous; x / g is rounded to nearest, ties to even, and
+            clamped to 2**52 in magnitude.
+        rng : SecureGenerator
+            Where the random bits come from.
+        granularity : float
+            The g above, a power of two.
+        out : ndarray or CPU tensor like `x`, optional
+            Receives the result; may be `x`.
+        threads : int, optional
+            Most threads to use; they change the speed, never the values.
+
+        Returns
+        -------
+        ndarray or tensor
+            `out`, or a new array.
+
+        Raises
+        ------
+        TypeError
+            If `rng` is not a SecureGenerator, or `x` or `out` has another dtype.
+        ValueError
+            If `granularity` is not a power of two from 2**-960 to 2**960, or `out` has another
+            shape, is not contiguous or not writable, or overlaps `x` in part.
+
+        Notes
+        -----
+        Fused with the sampler, block by block: one pass over `x` and `out`.
+        """
+        check_generator(rng)
+        source = _arrays.array(x, "x")
+        room = _arrays.empty_like(x) if out is None else out
+        array, result = target("x", source.shape, source.dtype, room)
+        self._sampler.add_to_lattice(rng, source, array, float(granularity), threads)
         return result
 
     def __repr__(self) -> str:
@@ -299,6 +348,12 @@ class Skellam(_Distribution):
             )
         value = _in_range("variance", value, 0.25, 2.0**24)
         super().__init__(value, _convolution.skellam_levels(Fraction(value)), 0)
+
+
+def check_generator(rng: object) -> None:
+    """Raise TypeError unless `rng` is a SecureGenerator."""
+    if not isinstance(rng, SecureGenerator):
+        raise TypeError(f"rng: expected a veil.random.SecureGenerator, got {type(rng).__name__}")
 
 
 def _in_range(name: str, value: SupportsFloat, least: float, most: float) -> float:

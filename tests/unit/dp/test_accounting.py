@@ -355,3 +355,14 @@ def test_import_does_not_load_the_accountants():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("epsilon", [1e-3, 0.1, 1.0, 5.0, 30.0])
+def test_renyi_divergence_of_a_pure_event_is_that_of_randomised_response(epsilon):
+    order = 3.0
+    (got,) = accounting.rdp_values([dp.Event.pure(epsilon=epsilon)], [order], "zero-out")
+    p, q = 1 / (1 + math.exp(-epsilon)), 1 / (1 + math.exp(epsilon))
+    exact = math.log(p**order * q ** (1 - order) + q**order * p ** (1 - order))
+    assert got == pytest.approx(exact / (order - 1), rel=1e-6, abs=1e-12)
+    assert got <= min(epsilon, order * epsilon**2 / 2) * (1 + 1e-9)
+    assert accounting.rdp_values([dp.Event.pure(epsilon=800.0)], [order], "zero-out") > 0

@@ -1,0 +1,86 @@
+"""Which lattice a float release lies on, and what rounding to it costs in sensitivity.
+
+Two neighbours may round apart by up to g in each coordinate, so the L2 sensitivity of round(x/g)
+grows by g sqrt(d) and the L1 sensitivity by g d. g is the largest power of two that keeps this
+below a thousandth and the noise above 64 lattice units.
+"""
+
+import math
+from dataclasses import dataclass
+
+from veil.dp.events import Event
+
+__all__ = ["ETA_SQUARED", "Lattice", "gaussian_event", "gaussian_lattice", "laplace_lattice"]
+
+# eta^2 of the smoothing argument (docs/design/noise.md): a discrete Gaussian of parameter s is a
+# post-processed continuous one of variance s^2 - eta^2.
+ETA_SQUARED = 3.5467
+LEAST_SIGMA = 64.0
+_WIDENING = 1000.0
+_MOST_SIGMA = 2.0**32
+
+
+@dataclass(frozen=True, slots=True)
+class Lattice:
+    """A lattice g Z^d: its granularity, and the noise and sensitivity in its units."""
+
+    granularity: float
+    sigma: float
+    sensitivity: float
+
+
+def power_below(x: float) -> float:
+    """Return the largest power of two that is at most `x`."""
+    mantissa, exponent = math.frexp(x)
+    del mantissa
+    return math.ldexp(1.0, exponent - 1)
+
+
+def gaussian_lattice(l2_sensitivity: float, sigma: float, size: int) -> Lattice:
+    """Return the lattice of a Gaussian release of `size` values.
+
+    Raises
+    ------
+    ValueError
+        If sigma is above 2^32 lattice units, or the granularity is not a normal double.
+    """
+    root = math.sqrt(max(size, 1))
+    g = _granularity(min(l2_sensitivity / (_WIDENING * root), sigma / LEAST_SIGMA), sigma, size)
+    return Lattice(g, sigma / g, l2_sensitivity / g + root)
+
+
+def laplace_lattice(l1_sensitivity: float, epsilon: float, size: int) -> Lattice:
+    """Return the lattice of a Laplace release of `size` values; its sensitivity is whole.
+
+    Raises
+    ------
+    ValueError
+        If the scale is above 2^32 lattice units, or the granularity is not a normal double.
+    """
+    size = max(size, 1)
+    scale = l1_sensitivity / epsilon
+    g = _granularity(min(l1_sensitivity / (_WIDENING * size), scale / LEAST_SIGMA), scale, size)
+    sensitivity = float(math.ceil(l1_sensitivity / g + size))
+    return Lattice(g, sensitivity / epsilon, sensitivity)
+
+
+def _granularity(bound: float, sigma: float, size: int) -> float:
+    if not 2.0**-900 < bound < 2.0**900:
+        raise ValueError(
+            f"sensitivity, sigma: expected magnitudes whose lattice is a normal double, got a "
+            f"granularity of {bound:g}; rescale the data"
+        )
+    g = power_below(bound)
+    if sigma / g > _MOST_SIGMA:
+        raise ValueError(
+            f"sigma: expected at most 2^32 lattice units of {g:g} for {size} values, got "
+            f"{sigma / g:.4g}; release fewer values at once or less noise"
+        )
+    return g
+
+
+def gaussian_event(lattice: Lattice) -> Event:
+    """Return the event of discrete Gaussian noise of at least 8 lattice units."""
+    return Event.gaussian(
+        sigma=math.sqrt(lattice.sigma**2 - ETA_SQUARED), sensitivity=lattice.sensitivity
+    )
