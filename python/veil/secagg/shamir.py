@@ -92,7 +92,11 @@ def split_secrets(
     ----------
     secrets : sequence of bytes
         All of one length.
-    threshold, points, rng
+    threshold : int
+        As for `split_secret`.
+    points : sequence of int
+        As for `split_secret`.
+    rng : object with ``bytes(n)``, optional
         As for `split_secret`.
 
     Returns
@@ -158,7 +162,9 @@ def combine_secrets(
     ----------
     batches : sequence of mappings of int to bytes
         For each secret, point to share.
-    threshold, length
+    threshold : int
+        As for `combine_shares`.
+    length : int
         As for `combine_shares`.
 
     Returns
