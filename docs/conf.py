@@ -37,6 +37,11 @@ def as_code(match):
     return f"``{text}``" + (f"\\ {follower}" if follower else "")
 
 
+def as_text(piece):
+    """Escape |x| and x_ before a sign, which reStructuredText takes for references."""
+    return re.sub(r"(?<=\w)_(?!\w)", r"\\_", piece.replace("|", r"\|"))
+
+
 def as_plain_text(app, what, name, obj, options, lines):
     """Show `x` of a docstring as code, numpydoc's meaning of it, and |x| as an absolute value."""
     for index, line in enumerate(lines):
@@ -44,7 +49,7 @@ def as_plain_text(app, what, name, obj, options, lines):
             continue
         pieces = re.split(r"(``.+?``)", line)
         pieces[::2] = [
-            re.sub(r"(?<![:\w])`([^`]+)`(?!_)(\w?)", as_code, piece).replace("|", r"\|")
+            re.sub(r"(?<![:\w])`([^`]+)`(?!_)(\w?)", as_code, as_text(piece))
             for piece in pieces[::2]
         ]
         lines[index] = "".join(pieces)
