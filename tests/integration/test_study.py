@@ -18,7 +18,7 @@ from veil.study.checkpoint import NAME
 
 # Small enough for seconds, large enough that every kind of method is in it.
 SMALL = {"epsilons": (4.0,), "rounds": 3, "dp_rounds": 2, "sampling_probability": 1.0}
-ARMS = ["local", "pooled", "fedavg", "dp-4"]
+ARMS = ["local", "pooled", "fedavg", "fedavg-secagg", "dp-4"]
 
 
 def comparable(results):
@@ -82,6 +82,51 @@ def test_bytes_are_what_each_method_moves(small):
     assert by_method["fedavg"]["bytes_up"] == rounds * sites * (parameters + 1) * 8
     assert by_method["dp-4"]["bytes_up"] == dp_rounds * sites * parameters * 8
     assert by_method["dp-4"]["bytes_down"] == dp_rounds * sites * parameters * 8
+
+
+def test_secure_aggregation_follows_fedavg_to_within_the_codec_and_moves_more(quick):
+    labels = [m["label"] for m in quick["methods"]]
+    assert labels[labels.index("FedAvg") + 1] == "FedAvg + SecAgg"
+    runs = {(r["method"], r["seed"]): r for r in quick["runs"]}
+    for seed in quick["seeds"]:
+        plain, secure = runs["fedavg", seed], runs["fedavg-secagg", seed]
+        for site, scores in plain["sites"].items():
+            assert abs(secure["sites"][site]["auroc"] - scores["auroc"]) <= 1e-3
+            # A score that is not a ranking tells that another sum was used, and how close it is.
+            assert secure["sites"][site]["brier"] == pytest.approx(scores["brier"], abs=1e-6)
+        assert secure["sites"] != plain["sites"]
+        assert secure["bytes_up"] > plain["bytes_up"]
+        assert secure["bytes_down"] > plain["bytes_down"]
+        assert secure["seconds"] > 0
+        assert secure["values_cut"] == 0
+    (told,) = (c for c in quick["caveats"] if c.startswith("FedAvg + SecAgg clips"))
+    assert "no value was cut" in told
+
+
+def test_secure_aggregation_says_whom_it_trusts_and_what_it_leaves_open(small):
+    method = next(m for m in small["methods"] if m["id"] == "fedavg-secagg")
+    assert (method["kind"], method["aggregation"]) == ("federated", "secure")
+    assert "sees only the sum of the updates, who took part" in method["protects"]
+    assert "Assumed" in method["protects"]
+    assert "not differentially private" in method["does_not_protect"]
+    assert method["trusted"].startswith("Nobody with a single update")
+    assert any("secure aggregation" in told for told in small["public"])
+
+
+def test_values_outside_the_codec_are_counted_and_told():
+    # A step of 1e5 throws coefficients far beyond the clip: the run goes on, and says so.
+    options = StudyOptions(epsilons=(), rounds=1, learning_rate=1e5, l2=0.0)
+    results = run(options)
+    cut = sum(r.get("values_cut", 0) for r in results["runs"])
+    assert cut > 0
+    assert any(f"{cut} values were cut, so its scores may" in c for c in results["caveats"])
+    veil.report.loads(veil.report.dumps(results))
+
+
+def test_without_secure_aggregation_when_not_wanted():
+    results = run(StudyOptions(epsilons=(), rounds=1, secagg=False))
+    assert [m["id"] for m in results["methods"]] == ["local", "pooled", "fedavg"]
+    assert "FedAvg + SecAgg was left out, as asked." in results["caveats"]
 
 
 def test_private_methods_spend_at_most_the_epsilon_they_name(quick):
@@ -148,7 +193,7 @@ def test_results_name_no_place_on_this_machine(tmp_path):
 
 def test_without_epsilons_nothing_private_runs():
     results = run(StudyOptions(epsilons=(), rounds=2))
-    assert [m["id"] for m in results["methods"]] == ["local", "pooled", "fedavg"]
+    assert [m["id"] for m in results["methods"]] == ARMS[:-1]
     assert results["simulated"] is False
     assert not any("released model" in c for c in results["caveats"])
     veil.report.loads(veil.report.dumps(results))
@@ -157,7 +202,7 @@ def test_without_epsilons_nothing_private_runs():
 def test_every_strategy_runs():
     names = ("fedavg", "fedprox", "fedadam", "fedyogi", "fedadagrad", "scaffold")
     results = run(StudyOptions(strategies=names, epsilons=(), rounds=5))
-    assert [m["strategy"] for m in results["methods"][2:]] == list(names)
+    assert [m["id"] for m in results["methods"][2:]] == ["fedavg", "fedavg-secagg", *names[1:]]
     assert all(mean(results, name) > 0.9 for name in names)
 
 
@@ -183,7 +228,7 @@ def test_interrupted_study_goes_on_and_gives_the_same_results(small, tmp_path):
         run(options, on_progress=interrupt_at("FedAvg, seed 3"))
     assert [p.name for p in tmp_path.iterdir()] == [NAME]
     kept = json.loads((tmp_path / NAME).read_text())
-    assert len(kept["runs"]) == 2 * 4 + 2
+    assert len(kept["runs"]) == 2 * 5 + 2
     told = []
     resumed = StudyOptions(**SMALL, out=tmp_path, resume=True)
     results = run(resumed, on_progress=told.append)
@@ -192,19 +237,28 @@ def test_interrupted_study_goes_on_and_gives_the_same_results(small, tmp_path):
     assert told[-1].label == "done"
 
 
+def test_interrupt_before_secure_aggregation_goes_on_with_it(small, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(
+            StudyOptions(**SMALL, out=tmp_path), on_progress=interrupt_at("FedAvg + SecAgg, seed 2")
+        )
+    assert comparable(run(StudyOptions(**SMALL, out=tmp_path, resume=True))) == comparable(small)
+
+
 def test_start_without_resume_runs_everything_again(tmp_path):
     options = StudyOptions(**SMALL, out=tmp_path)
     run(options)
     told = []
     run(options, on_progress=told.append)
-    assert told[-1].total == 1 + 5 * 4
+    assert told[-1].total == 1 + 5 * 5
 
 
 def test_checkpoint_of_another_study_is_refused(tmp_path):
     run(StudyOptions(**SMALL, out=tmp_path))
-    other = StudyOptions(**(SMALL | {"rounds": 4}), out=tmp_path, resume=True)
-    with pytest.raises(DataError, match="resume: expected a checkpoint of the same options"):
-        run(other)
+    for change in ({"rounds": 4}, {"secagg": False}):
+        other = StudyOptions(**(SMALL | change), out=tmp_path, resume=True)
+        with pytest.raises(DataError, match="resume: expected a checkpoint of the same options"):
+            run(other)
     (tmp_path / NAME).write_text('{"format": "veil-st')
     with pytest.raises(DataError, match="resume: expected the checkpoint of a study"):
         run(StudyOptions(**SMALL, out=tmp_path, resume=True))
@@ -212,7 +266,7 @@ def test_checkpoint_of_another_study_is_refused(tmp_path):
 
 def test_resume_without_a_checkpoint_starts(tmp_path):
     options = StudyOptions(epsilons=(), rounds=1, out=tmp_path / "new", resume=True)
-    assert len(run(options)["runs"]) == 15
+    assert len(run(options)["runs"]) == 5 * len(ARMS[:-1])
 
 
 def test_output_that_cannot_be_written_is_refused_before_any_work(tmp_path):
@@ -312,7 +366,8 @@ def test_own_file_without_a_schema_needs_to_leave_the_private_methods_out(ward):
     with pytest.raises(DataError, match=r"schema: expected a public schema.*no epsilons"):
         run(ward_options(ward))
     results = run(ward_options(ward, epsilons=()))
-    assert [m["kind"] for m in results["methods"]] == ["local", "pooled", "federated"]
+    assert [m["id"] for m in results["methods"]] == ["local", "pooled", "fedavg"]
+    assert any("SecAgg was left out: it needs at least 3 sites" in c for c in results["caveats"])
 
 
 def test_schema_that_is_still_a_draft_stops_the_study_before_any_training(ward):

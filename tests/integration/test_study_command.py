@@ -152,11 +152,8 @@ def test_good_data_without_a_schema_is_studied_without_privacy(csv, tmp_path):
     arguments = ["study", "--data", csv(), *COLUMNS, "--out", out, "--rounds", "2"]
     result = CliRunner().invoke(app, [str(a) for a in arguments])
     assert result.exit_code == 0, result.output
-    assert [m["kind"] for m in veil.report.load(out / "results.json")["methods"]] == [
-        "local",
-        "pooled",
-        "federated",
-    ]
+    methods = [m["id"] for m in veil.report.load(out / "results.json")["methods"]]
+    assert methods == ["local", "pooled", "fedavg", "fedavg-secagg"]
 
 
 def test_private_methods_on_own_data_ask_for_a_schema(refused, csv):

@@ -129,6 +129,15 @@ def study(
             text=f"Federated strategy, may be repeated: {', '.join(STRATEGIES)}.",
         ),
     ] = None,
+    secagg: Annotated[
+        bool | None,
+        typer.Option(
+            "--secagg/--no-secagg",
+            help="Run FedAvg over secure aggregation too (default: with 3 to 30 sites).",
+            rich_help_panel=_COMPARED,
+            show_default=False,
+        ),
+    ] = None,
     rounds: Annotated[
         int,
         _option(
@@ -292,6 +301,7 @@ def study(
         data_dir=data_dir,
         task=task,
         strategies=tuple(strategy or _default("strategies")),
+        secagg=secagg,
         rounds=rounds,
         local_epochs=local_epochs,
         learning_rate=learning_rate,

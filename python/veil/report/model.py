@@ -13,7 +13,7 @@ __all__ = ["METRICS", "Estimate", "Method", "Model"]
 METRICS = ("auroc", "accuracy", "brier")
 
 _MAX_SITES = 30
-_MAX_PER_SITE = 9
+_MAX_PER_SITE = 10
 _PRIVATE_PER_SITE = 5
 
 

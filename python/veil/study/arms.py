@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from veil.fl import (
     MLP,
+    Aggregator,
     CentralDP,
     FedAdagrad,
     FedAdam,
@@ -27,6 +28,7 @@ from veil.fl import (
 from veil.study.datasets.table import Cohort
 from veil.study.plan import Method, Plan
 from veil.study.preprocess import Encoder, fit_encoders, public_encoder
+from veil.study.secure import make_sum
 from veil.study.split import split_patients
 
 __all__ = ["SplitCohort", "make_task", "public_features", "run_arm"]
@@ -170,13 +172,14 @@ def run_arm(
         An entry of ``runs`` in the results.
     """
     begin = time.perf_counter()
+    secure = make_sum(split.train) if method.aggregation == "secure" else None
     if method.kind == "local":
         scores, up, down = _local(plan, split, seed)
     elif method.kind == "pooled":
         scores, up, down = _pooled(plan, split, seed)
     else:
-        scores, up, down = _federated(plan, method, split, seed, privacy)
-    return {
+        scores, up, down = _federated(plan, method, split, seed, privacy, secure)
+    record = {
         "method": method.id,
         "seed": seed,
         "seconds": round(time.perf_counter() - begin, 4),
@@ -184,6 +187,7 @@ def run_arm(
         "bytes_down": down,
         "sites": {site: _scores(split, site, scores[site]) for site in plan.cohort.site_ids},
     }
+    return record if secure is None else record | {"values_cut": secure.values_cut}
 
 
 def _local(plan: Plan, split: SplitCohort, seed: int) -> tuple[Scores, int, int]:
@@ -215,9 +219,14 @@ def _pooled(plan: Plan, split: SplitCohort, seed: int) -> tuple[Scores, int, int
 
 
 def _federated(
-    plan: Plan, method: Method, split: SplitCohort, seed: int, privacy: CentralDP | None
+    plan: Plan,
+    method: Method,
+    split: SplitCohort,
+    seed: int,
+    privacy: CentralDP | None,
+    aggregator: Aggregator | None,
 ) -> tuple[Scores, int, int]:
-    """Train all sites together, with or without differential privacy."""
+    """Train all sites together, with or without differential privacy or secure aggregation."""
     encoders = fit_encoders(plan.cohort, split.train)
     if privacy is not None:
         assert plan.cohort.schema is not None
@@ -227,7 +236,7 @@ def _federated(
     sites = split.sites(encoders)
     task = make_task(plan, features=sites[0].x.shape[1], private=privacy is not None)
     assert method.strategy is not None
-    history = _train(plan, task, sites, _strategy(method.strategy), seed, privacy)
+    history = _train(plan, task, sites, _strategy(method.strategy), seed, privacy, aggregator)
     return history.metrics, history.bytes_up, history.bytes_down
 
 
@@ -238,6 +247,7 @@ def _train(
     strategy: Strategy,
     seed: int,
     privacy: CentralDP | None = None,
+    aggregator: Aggregator | None = None,
 ) -> Any:
     rounds = plan.options.rounds if privacy is None else plan.private.rounds
     from_os = privacy is not None and plan.options.noise == "os"
@@ -247,6 +257,7 @@ def _train(
         strategy,
         rounds=rounds,
         seed=None if from_os else seed,
+        aggregator=aggregator,
         privacy=privacy,
         evaluate_every=rounds,
     )

@@ -15,6 +15,7 @@ from veil.report.files import replace_all
 from veil.study.datasets.table import Cohort
 from veil.study.interrupts import interrupts_deferred
 from veil.study.plan import Plan
+from veil.study.secure import settings
 
 __all__ = ["Checkpoint", "prepare_out", "study_key"]
 
@@ -60,15 +61,17 @@ def study_key(plan: Plan) -> str:
     Returns
     -------
     str
-        64 hexadecimal digits, from options, data, schema and Veil's version.
+        64 hexadecimal digits, from options, data, schema, secure aggregation and Veil's version.
     """
     schema = plan.cohort.schema
+    secure = any(m.aggregation == "secure" for m in plan.methods)
     described = json.dumps(
         [
             __version__,
             plan.options.digest(),
             _data_digest(plan.cohort),
             None if schema is None else schema.to_dict(),
+            settings(len(plan.cohort.site_ids)) if secure else None,
         ],
         sort_keys=True,
     )

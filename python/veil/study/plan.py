@@ -8,6 +8,7 @@ from veil.fl import CentralDP
 from veil.study.datasets.table import Cohort
 from veil.study.options import StudyOptions
 from veil.study.preprocess import public_encoder
+from veil.study.secure import left_out, words
 from veil.study.split import training_patients
 
 __all__ = ["Method", "Plan", "PrivateTraining", "calibrate", "make_plan"]
@@ -36,6 +37,7 @@ class Method:
     trusted: str
     preprocessing: str
     rounds: int
+    aggregation: str | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the method as JSON values."""
@@ -121,7 +123,7 @@ def make_plan(options: StudyOptions, cohort: Cohort) -> Plan:
     if options.epsilons:
         _require_public_schema(cohort)
     private = _private_training(options, population)
-    methods = _methods(options, private.rounds)
+    methods = _methods(options, len(cohort.site_ids), private.rounds)
     return Plan(options, cohort, methods, population, delta, rule, private)
 
 
@@ -184,8 +186,12 @@ def _private_training(options: StudyOptions, population: int) -> PrivateTraining
     )
 
 
-def _methods(options: StudyOptions, dp_rounds: int) -> tuple[Method, ...]:
-    federated = (_federated(name, options.rounds) for name in options.strategies)
+def _methods(options: StudyOptions, n_sites: int, dp_rounds: int) -> tuple[Method, ...]:
+    federated: list[Method] = []
+    for name in options.strategies:
+        federated.append(_federated(name, options.rounds))
+        if name == "fedavg" and left_out(n_sites, options.secagg) is None:
+            federated.append(_secure(n_sites, options.rounds))
     private = (_private(epsilon, dp_rounds) for epsilon in options.epsilons)
     return (_local(), _pooled(), *federated, *private)
 
@@ -202,6 +208,7 @@ def _local() -> Method:
         trusted="Each site, with its own patients.",
         preprocessing="training-data",
         rounds=0,
+        aggregation=None,
     )
 
 
@@ -217,6 +224,7 @@ def _pooled() -> Method:
         trusted="Whoever holds the pooled records, and everyone who receives the model.",
         preprocessing="training-data",
         rounds=0,
+        aggregation=None,
     )
 
 
@@ -233,6 +241,21 @@ def _federated(strategy: str, rounds: int) -> Method:
         trusted="The server, the other sites, and everyone who receives the model.",
         preprocessing="training-data",
         rounds=rounds,
+        aggregation="plain",
+    )
+
+
+def _secure(n_sites: int, rounds: int) -> Method:
+    return Method(
+        id="fedavg-secagg",
+        kind="federated",
+        label="FedAvg + SecAgg",
+        strategy="fedavg",
+        epsilon=None,
+        **words(n_sites),
+        preprocessing="training-data",
+        rounds=rounds,
+        aggregation="secure",
     )
 
 
@@ -251,4 +274,5 @@ def _private(epsilon: float, rounds: int) -> Method:
         "the noise.",
         preprocessing="public-schema",
         rounds=rounds,
+        aggregation="plain",
     )

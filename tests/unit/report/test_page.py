@@ -13,6 +13,7 @@ from veil.errors import DataError
 pytest.importorskip("jinja2")
 pytest.importorskip("jsonschema")
 
+from veil.report.model import Model
 from veil.report.page import MAX_PAGE_BYTES, page
 
 VOID = {"meta", "link", "br"}
@@ -334,3 +335,19 @@ def test_auroc_below_guessing_is_drawn_to_the_left_of_a_half(make_study):
     ticks = {t.text: float(t.get("x").rstrip("%")) for t in root.findall("text[@class='tick']")}
     assert x + width == pytest.approx(ticks["0.5"], abs=0.02)
     assert 0 <= x < ticks["0.5"]
+
+
+def test_secure_aggregation_is_told_beside_fedavg_not_in_its_place(make_study):
+    methods = (
+        ("local", "local", "Local only", None, None, 0.9),
+        ("fedavg", "federated", "FedAvg", "fedavg", None, 0.95),
+        ("fedavg-secagg", "federated", "FedAvg + SecAgg", "fedavg", None, 0.95),
+        ("dp-1", "dp", "DP-FedSGD, ε = 1", "fedavg", 1.0, 0.93),
+    )
+    results = make_study(methods=methods)
+    results["methods"][2] |= {"aggregation": "secure", "protects": "Single updates too."}
+    text = page(results)
+    rows = re.findall(r'<tr data-method="([^"]+)"', text)
+    assert rows == [method[0] for method in methods]
+    assert "Single updates too." in text
+    assert [m.id for m in Model(results).references()] == ["fedavg", "local"]

@@ -32,6 +32,8 @@ def test_defaults_are_the_breast_cancer_study_with_five_seeds():
         ({"seeds": (1, 2, 3, 4)}, "seeds: expected at least 5 distinct"),
         ({"seeds": (1, 1, 2, 3, 4)}, "seeds: expected at least 5 distinct"),
         ({"seeds": (-1, 1, 2, 3, 4)}, "seeds: expected an integer of at least 0"),
+        ({"secagg": "yes"}, "secagg: expected True, False or None"),
+        ({"secagg": True, "strategies": ("fedprox",)}, "secagg: expected with fedavg"),
         ({"strategies": ("krum",)}, "strategies: expected one of fedavg"),
         ({"strategies": ("fedavg", "fedavg")}, "strategies: expected distinct"),
         ({"strategies": "fedavg"}, "strategies: expected a tuple"),
