@@ -61,7 +61,7 @@ def ranges():
     cases = [
         (DiscreteGaussian, convolution.discrete_gaussian_levels, (0.5, 660, 2**17, 2**25, 2**32)),
         (RoundedGaussian, convolution.rounded_gaussian_levels, (0.05, 10, 2640, 2**32)),
-        (DiscreteLaplace, convolution.discrete_laplace_levels, (2**-5, 108, 884736, 2**32)),
+        (DiscreteLaplace, convolution.discrete_laplace_levels, (2**-5, 108, 442368, 2**32)),
         (Skellam, convolution.skellam_levels, (0.25, 2**20, 2**24)),
     ]
     for kind, levels_of, parameters in cases:

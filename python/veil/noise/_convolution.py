@@ -5,6 +5,7 @@ Micciancio and Walter, eprint 2017/259; proofs in docs/design/noise.md, section 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import NamedTuple
@@ -34,7 +35,7 @@ BASE_VARIANCE = Fraction(512**2)
 ROUNDED_DIRECT_VARIANCE = Fraction(100)
 ROUNDED_BASE_VARIANCE = Fraction(64)
 DIRECT_SCALE = Fraction(108)
-DIGIT_BITS = 13
+DIGIT_BITS = 12
 SKELLAM_DIRECT_VARIANCE = Fraction(1 << 20)
 
 
@@ -70,12 +71,14 @@ def rounded_gaussian_levels(variance: Fraction) -> Iterator[Level]:
 
 def discrete_laplace_levels(scale: Fraction) -> Iterator[Level]:
     """Yield the terms of a discrete Laplace variable; their sum is exactly that."""
+    digits = (math.ceil(scale / DIRECT_SCALE) - 1).bit_length()
+    groups = -(-digits // DIGIT_BITS)
     shift = 0
-    while scale > DIRECT_SCALE:
-        yield Level(shift, _masses.discrete_laplace_digit, (scale, DIGIT_BITS))
-        scale /= 1 << DIGIT_BITS
-        shift += DIGIT_BITS
-    yield Level(shift, _masses.discrete_laplace, (scale,))
+    for group in range(groups):
+        bits = (digits - shift) // (groups - group)
+        yield Level(shift, _masses.discrete_laplace_digit, (scale / (1 << shift), bits))
+        shift += bits
+    yield Level(shift, _masses.discrete_laplace, (scale / (1 << shift),))
 
 
 def skellam_levels(variance: Fraction) -> Iterator[Level]:

@@ -275,9 +275,9 @@ class DiscreteLaplace(_Distribution):
 
     Notes
     -----
-    A geometric variable's binary digits are independent, so that Z is a sum over groups of 13
-    digits, each a table of its own, up to the last, which is a discrete Laplace variable again:
-    1 to 3 tables. The first use of a scale builds them; later ones find them in a cache.
+    A geometric variable's binary digits are independent, so that Z is a sum over groups of at
+    most 12 digits, each a table of its own, up to the last, which is a discrete Laplace variable
+    again: 1 to 4 tables. The first use of a scale builds them; later ones find them in a cache.
 
     References
     ----------

@@ -6,6 +6,7 @@ The transcendental functions are mpmath's interval arithmetic; docs/design/noise
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from mpmath import libmp
@@ -35,6 +36,7 @@ def exp(x: Fraction) -> Interval:
     return _outwards(libmp.mpi_exp(_quotient(x), _WORKING_BITS))
 
 
+@lru_cache(maxsize=1)
 def sqrt_two_pi() -> Interval:
     """Enclose the square root of 2 pi."""
     two_pi = libmp.mpi_mul(_pi(), _integer(2), _WORKING_BITS)

@@ -123,20 +123,23 @@ def _normal_mass(square: Fraction) -> Interval:
     density = exp(-square / 2)
     if square > 200:  # the mass beyond x is below exp(-x^2 / 2), and that below 2^-144
         return Interval(ONE // 2 - density.high, ONE // 2)
-    x2 = ratio(square)
-    low = term_low = math.isqrt(x2.low << PRECISION)
-    high = term_high = math.isqrt(x2.high << PRECISION) + 1
+    x2 = ratio(square).low
+    ceiling = math.ceil(square) + 1
+    # The true term is at least `term` and at most `error` units more: times (x^2 + 1 unit), divided
+    # by an odd number, rounded down twice.
+    term = total = math.isqrt(x2 << PRECISION)
+    error = total_error = 2 + (ONE // max(x2, 1) >> 1)
     odd = 1
     # Once x^2 / (2n+1) < 1/2, what follows a term is less than the term.
-    while term_high > 1 or 2 * x2.high > odd * ONE:
+    while term > 1 or 2 * ceiling > odd:
         odd += 2
-        term_low = (term_low * x2.low >> PRECISION) // odd
-        term_high = -((-term_high * x2.high >> PRECISION) // odd)
-        low += term_low
-        high += term_high
-    high += term_high
+        error = ((term >> PRECISION) + 1 + error * ceiling) // odd + 3
+        term = (term * x2 >> PRECISION) // odd
+        total += term
+        total_error += error
+    high = total + total_error + term + error
     root = sqrt_two_pi()
-    return Interval(low * density.low // root.high, -(-high * density.high // root.low))
+    return Interval(total * density.low // root.high, -(-high * density.high // root.low))
 
 
 def _bessel_ratios(variance: Fraction) -> tuple[list[int], list[int]]:

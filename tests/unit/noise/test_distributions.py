@@ -146,3 +146,15 @@ def test_the_number_of_table_reads():
         return len(list(_convolution.discrete_gaussian_levels(Fraction(sigma) ** 2)))
 
     assert [count(s) for s in (660, 1 << 17, 1 << 25, 1 << 32)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("scale", [108.0, 108.5, 1e4, 1e6, 2.0**30, 2.0**32])
+def test_discrete_laplace_levels_share_the_digits_out(scale):
+    levels = list(_convolution.discrete_laplace_levels(Fraction(scale)))
+    for level, after in itertools.pairwise(levels):
+        level_scale, bits = level.parameters
+        assert after.shift == level.shift + bits
+        assert after.parameters[0] == level_scale / 2**bits
+        assert bits <= _convolution.DIGIT_BITS
+    assert levels[-1].parameters == (Fraction(scale) / 2 ** levels[-1].shift,)
+    assert levels[-1].parameters[0] <= _convolution.DIRECT_SCALE

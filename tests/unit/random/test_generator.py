@@ -100,6 +100,15 @@ def test_shape_and_out(draw):
 
 
 @every_draw
+def test_a_tensor_receives_the_same_values(draw):
+    torch = pytest.importorskip("torch")
+    want = draw(seeded(), 12)
+    out = torch.from_numpy(np.empty_like(want))
+    assert draw(seeded(), 12, out=out) is out
+    np.testing.assert_array_equal(out.numpy(), want)
+
+
+@every_draw
 def test_out_must_fit(draw):
     good = draw(seeded(), 4)
     wrong = np.int8 if good.dtype != np.int8 else np.int16
