@@ -1,5 +1,8 @@
 // Bit packing: value i in bits [i * bits, (i + 1) * bits), counted from the least significant bit
-// of byte 0. Plain 64-bit arithmetic: the work is one shift and one or per value.
+// of byte 0. Widths of whole words are casts that the compiler vectorises; the others are plain
+// 64-bit arithmetic.
+
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are moved as their bytes");
 
 inline std::uint64_t low_bits(unsigned bits) { return ~std::uint64_t{0} >> (64 - bits); }
 
@@ -28,10 +31,34 @@ struct BitWriter {
   }
 };
 
-// Returns nonzero if some value does not fit in `bits`.
+// Returns the bits of all values, or-ed.
+template <class Field, class Word>
+inline std::uint64_t pack_fields(const Word* values, std::size_t count, std::uint8_t* out) {
+  std::uint64_t all = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    all |= values[i];
+    const auto field = static_cast<Field>(values[i]);
+    std::memcpy(out + i * sizeof field, &field, sizeof field);
+  }
+  return all;
+}
+
+template <class Field, class Word>
+inline void unpack_fields(const std::uint8_t* in, std::size_t count, Word* values) {
+  for (std::size_t i = 0; i < count; ++i) {
+    Field field;
+    std::memcpy(&field, in + i * sizeof field, sizeof field);
+    values[i] = static_cast<Word>(field);
+  }
+}
+
 template <class Word>
 inline std::uint64_t pack_words(const Word* values, std::size_t count, unsigned bits,
                                 std::uint8_t* out) {
+  if (bits == 8) return pack_fields<std::uint8_t>(values, count, out);
+  if (bits == 16) return pack_fields<std::uint16_t>(values, count, out);
+  if (bits == 32) return pack_fields<std::uint32_t>(values, count, out);
+  if (bits == 64) return pack_fields<std::uint64_t>(values, count, out);
   BitWriter writer{out};
   std::uint64_t all = 0;
   std::size_t i = 0;
@@ -48,17 +75,18 @@ inline std::uint64_t pack_words(const Word* values, std::size_t count, unsigned 
     writer.put(values[i], bits);
   }
   writer.finish();
-  return all & ~low_bits(bits);
+  return all;
 }
 
+// Nonzero if some value does not fit in `bits`.
 inline std::uint64_t pack_bits_u32(const std::uint32_t* values, std::size_t count, unsigned bits,
                                    std::uint8_t* out) {
-  return pack_words(values, count, bits, out);
+  return pack_words(values, count, bits, out) & ~low_bits(bits);
 }
 
 inline std::uint64_t pack_bits_u64(const std::uint64_t* values, std::size_t count, unsigned bits,
                                    std::uint8_t* out) {
-  return pack_words(values, count, bits, out);
+  return pack_words(values, count, bits, out) & ~low_bits(bits);
 }
 
 inline std::uint64_t load_partial(const std::uint8_t* in, std::size_t bytes) {
@@ -67,26 +95,47 @@ inline std::uint64_t load_partial(const std::uint8_t* in, std::size_t bytes) {
   return word;
 }
 
-// `size` is the length of `in`; no byte past it is read.
+// Values from `first` on, one by one; `size` is the length of `in` and no byte past it is read.
 template <class Word>
-inline void unpack_words(const std::uint8_t* in, std::size_t size, std::size_t count, unsigned bits,
-                         Word* values) {
+inline void unpack_rest(const std::uint8_t* in, std::size_t size, std::size_t first,
+                        std::size_t count, unsigned bits, Word* values) {
   const std::uint64_t mask = low_bits(bits);
-  for (std::size_t i = 0; i < count; ++i) {
+  for (std::size_t i = first; i < count; ++i) {
     const std::size_t bit = i * bits;
     const std::size_t byte = bit / 8;
     const unsigned shift = static_cast<unsigned>(bit % 8);
-    const std::size_t left = size - byte;
-    std::uint64_t word;
-    if (left >= 8) {
-      std::memcpy(&word, in + byte, 8);
-    } else {
-      word = load_partial(in + byte, left);
-    }
-    word >>= shift;
+    std::uint64_t word = load_partial(in + byte, size - byte) >> shift;
     if (shift + bits > 64) word |= static_cast<std::uint64_t>(in[byte + 8]) << (64 - shift);
     values[i] = static_cast<Word>(word & mask);
   }
+}
+
+// Eight values fill `bits` whole bytes, and each of up to 57 bits lies within one 64-bit load.
+template <class Word>
+inline std::size_t unpack_groups(const std::uint8_t* in, std::size_t size, std::size_t count,
+                                 unsigned bits, Word* values) {
+  const std::uint64_t mask = low_bits(bits);
+  const std::size_t last_load = 7 * bits / 8 + 8;
+  std::size_t first = 0;
+  for (; first + 8 <= count && last_load <= size; first += 8, in += bits, size -= bits) {
+    for (unsigned j = 0; j < 8; ++j) {
+      std::uint64_t word;
+      std::memcpy(&word, in + j * bits / 8, 8);
+      values[first + j] = static_cast<Word>((word >> (j * bits % 8)) & mask);
+    }
+  }
+  return first;
+}
+
+template <class Word>
+inline void unpack_words(const std::uint8_t* in, std::size_t size, std::size_t count, unsigned bits,
+                         Word* values) {
+  if (bits == 8) return unpack_fields<std::uint8_t>(in, count, values);
+  if (bits == 16) return unpack_fields<std::uint16_t>(in, count, values);
+  if (bits == 32) return unpack_fields<std::uint32_t>(in, count, values);
+  if (bits == 64) return unpack_fields<std::uint64_t>(in, count, values);
+  const std::size_t first = bits <= 57 ? unpack_groups(in, size, count, bits, values) : 0;
+  unpack_rest(in, size, first, count, bits, values);
 }
 
 inline void unpack_bits_u32(const std::uint8_t* in, std::size_t size, std::size_t count,

@@ -26,9 +26,9 @@ class Accumulator:
         Of every update.
     bound : float or None, default None
         A number that no element's ``sum(weight * |x|)`` exceeds, over all additions and merges:
-        one lattice, 8 bytes per element, error at most ``2**-51 * bound`` per addition. None: two
-        lattices that follow the data, 16 bytes per element, error at most ``2**-40`` per addition,
-        relative to the largest product in the element's block of 256.
+        one lattice, 8 bytes per element; every addition moves the sum by at most ``2**-50 * bound``
+        from the exact one. None: two lattices that follow the data, 16 bytes per element; at most
+        ``2**-40`` of the largest product in the element's block of 256, plus ``2**-1040``.
 
     Raises
     ------
