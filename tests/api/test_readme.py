@@ -50,6 +50,20 @@ def test_readme_gives_the_weighted_mean_of_the_sites():
     np.testing.assert_allclose(names["model"]["weight"], want, rtol=1e-5)
 
 
+def test_readme_gives_the_same_for_torch_models():
+    torch = pytest.importorskip("torch")
+    names, tensors = surroundings(), surroundings()
+    tensors["model"] = {k: torch.from_numpy(x) for k, x in tensors["model"].items()}
+    tensors["site_models"] = [
+        {k: torch.from_numpy(x) for k, x in m.items()} for m in tensors["site_models"]
+    ]
+    block = blocks(REPOSITORY / "README.md")[0]
+    exec(block, names)
+    exec(block, tensors)
+    for name, want in names["model"].items():
+        np.testing.assert_array_equal(tensors["model"][name].numpy(), want)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
 def test_linked_files_exist(page):
     targets = re.findall(r"\]\(([^)#]+)", page.read_text())
