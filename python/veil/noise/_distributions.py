@@ -306,8 +306,8 @@ class DiscreteLaplace(_Distribution):
 class Skellam(_Distribution):
     """Draw the difference of two Poisson variables of equal mean.
 
-    ``P(Z = z) = exp(-v) I_|z|(v)`` for the variance v; one draw is within `tv_bound` < 2**-80 of it in
-    total variation. Sums of independent Skellam variables are Skellam, which makes it the noise
+    ``P(Z = z) = exp(-v) I_|z|(v)`` for the variance v; one draw is within `tv_bound` < 2**-80 of it
+    in total variation. Sums of independent Skellam variables are Skellam, which makes it the noise
     for shares added by many parties.
 
     Parameters
