@@ -167,6 +167,8 @@ class Model:
         several = len({m["strategy"] for m in self.results["methods"] if m["kind"] == "dp"}) > 1
         if raw["kind"] == "dp" and not several:
             return f"ε = {text.plain(raw['epsilon'])}"
+        if raw.get("aggregation") == "secure":
+            return "+ SecAgg"  # under its strategy's bar; a longer name leaves bars no room
         return text.label(raw["label"])
 
     def _hardest(self, sites: list[dict[str, Any]]) -> list[dict[str, Any]]:

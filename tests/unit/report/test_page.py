@@ -350,4 +350,5 @@ def test_secure_aggregation_is_told_beside_fedavg_not_in_its_place(make_study):
     rows = re.findall(r'<tr data-method="([^"]+)"', text)
     assert rows == [method[0] for method in methods]
     assert "Single updates too." in text
+    assert [m.short for m in Model(results).methods][1:3] == ["FedAvg", "+ SecAgg"]
     assert [m.id for m in Model(results).references()] == ["fedavg", "local"]
