@@ -47,10 +47,11 @@ class Client:
         Required when the configuration's adversary is malicious.
     policy : Policy
         What this client accepts.
-    run_id : str
+    run_id : str, default ""
         Names the run.
-    round_number : int
-        Above every number that this client used in the run.
+    round_number : int, default 0
+        Above every number that this client used in the run, so a second session under the default
+        is refused.
     beacon : bytes, optional
         Public randomness that fixes a sparse graph under a malicious server.
     rng : SecureGenerator, optional
@@ -76,8 +77,8 @@ class Client:
         identity_key: Ed25519PrivateKey | None,
         policy: Policy,
         *,
-        run_id: str,
-        round_number: int,
+        run_id: str = "",
+        round_number: int = 0,
         beacon: bytes | None = None,
         rng: SecureGenerator | None = None,
     ) -> None:

@@ -28,9 +28,9 @@ class Server:
     ----------
     config : Config
         Agreed by all.
-    run_id : str
+    run_id : str, default ""
         Names the run, as at the clients.
-    round_number : int
+    round_number : int, default 0
         As at the clients.
     roster : mapping of int to Ed25519PublicKey, optional
         Members' identity keys. Given, adverts that are not signed by a member are left out here,
@@ -54,8 +54,8 @@ class Server:
         self,
         config: Config,
         *,
-        run_id: str,
-        round_number: int,
+        run_id: str = "",
+        round_number: int = 0,
         roster: Mapping[int, Ed25519PublicKey] | None = None,
         beacon: bytes | None = None,
     ) -> None:
