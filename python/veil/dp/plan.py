@@ -36,12 +36,14 @@ def planned(
         `count`, `sum`, `mean`, `variance`, `histogram` or `quantiles` of `veil.dp`.
     relation : {"add-or-remove-one", "replace-one", "zero-out"}
         The ledger's.
-    bounds, epsilon, delta, bins, categories, q, step
+    bounds, epsilon, delta
         As the query will be given.
     label : str, optional
         As the query will be given; by default the query's own.
     max_rows_per_patient : int, optional
         As the query will be given; None stands for ``patient_ids=None``.
+    bins, categories, q, step
+        As the query will be given.
 
     Returns
     -------
