@@ -116,6 +116,7 @@ EXTRAS = {
     "openfhe": "he",
     "opacus": "bench",
     "opendp": "bench",
+    "polars": "test",
     "mypy": "dev",
     "numpydoc": "dev",
 }

@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from veil import __version__
+from veil.cli.account import account
 from veil.cli.guard import INTERRUPTED
 from veil.cli.info import info
+from veil.cli.ledger import ledger
 from veil.cli.report import report
 from veil.cli.schema import schema
 from veil.cli.study import study
@@ -48,8 +50,9 @@ def _flowing(text: str | None) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
-for command in (study, schema, report, info):
+for command in (study, schema, report, account, info):
     app.command(help=_flowing(command.__doc__))(command)
+app.add_typer(ledger, name="ledger")
 
 
 def _show_version(wanted: bool) -> None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from veil.dp._gaussian import gaussian_mu
 from veil.dp._inputs import check_ledger, generator
 from veil.dp._lattice import power_below
+from veil.dp._samplers import discrete_laplace, rounded_gaussian
 from veil.dp.events import Event, check_delta, check_positive
 from veil.dp.release import Release, half_width_gaussian, half_width_laplace
 
@@ -94,15 +95,13 @@ def joint_noise(
     With delta, Gaussian noise: mu^2 of coordinate i is its share of the whole. Without, discrete
     Laplace noise: its share of epsilon.
     """
-    from veil import noise
-
     if budget.delta == 0.0:
         scales = [s / (budget.epsilon * w) for s, w in zip(sensitivities, shares, strict=True)]
-        laplace = [Noise(noise.DiscreteLaplace(_in_range(t)), t, False) for t in scales]
+        laplace = [Noise(discrete_laplace(_in_range(t)), t, False) for t in scales]
         return laplace, Event.pure(epsilon=budget.epsilon)
     mu = gaussian_mu(budget.epsilon, budget.delta * (1.0 - 1e-6))
     scales = [s / (mu * math.sqrt(w)) for s, w in zip(sensitivities, shares, strict=True)]
-    gaussian = [Noise(noise.RoundedGaussian(_in_range(t)), t, True) for t in scales]
+    gaussian = [Noise(rounded_gaussian(_in_range(t)), t, True) for t in scales]
     return gaussian, Event.gaussian(sigma=1.0 / mu, sensitivity=1.0)
 
 

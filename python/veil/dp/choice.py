@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from veil.dp._inputs import MOST_POINT, check_ledger, generator, require_finite
 from veil.dp._lattice import power_below
+from veil.dp._samplers import discrete_laplace
 from veil.dp.events import Event, check_count, check_positive
 from veil.dp.release import Release
 from veil.errors import DataError, LedgerError
@@ -342,14 +343,12 @@ class ThresholdSession:
         max_tests: int,
         label: str,
     ) -> None:
-        from veil import noise
-
         self._granularity = power_below(mechanism.sensitivity / _WIDENING)
         widened = float(math.ceil(mechanism.sensitivity / self._granularity + 1.0))
         of_threshold = mechanism.epsilon / (1.0 + 2.0 ** (2.0 / 3.0))
         of_value = mechanism.epsilon - of_threshold
-        threshold_noise = noise.DiscreteLaplace(widened / of_threshold)
-        self._noise = noise.DiscreteLaplace(2.0 * widened / of_value)
+        threshold_noise = discrete_laplace(widened / of_threshold)
+        self._noise = discrete_laplace(2.0 * widened / of_value)
         slack = threshold_noise.tv_bound + max_tests * self._noise.tv_bound
         event = Event.pure(epsilon=mechanism.epsilon)
         ledger.charge(event, slack=slack, label=label)

@@ -17,6 +17,7 @@ from veil.dp._lattice import (
     gaussian_event,
     gaussian_lattice,
 )
+from veil.dp._samplers import discrete_gaussian, rounded_gaussian
 from veil.dp.accounting import epsilon as epsilon_of
 from veil.dp.events import Event, check_count, check_delta, check_positive
 from veil.dp.release import Release, half_width_gaussian
@@ -251,8 +252,6 @@ class GaussianMechanism:
         )
 
     def _noise(self, size: int, integer: bool) -> tuple[Event, Any, Lattice]:
-        from veil import noise
-
         if integer:
             if not 0.05 <= self.sigma <= _MOST_INTEGER_SIGMA:
                 raise ValueError(
@@ -260,9 +259,9 @@ class GaussianMechanism:
                 )
             event = Event.gaussian(sigma=self.sigma, sensitivity=self.l2_sensitivity)
             lattice = Lattice(1.0, float(self.sigma), float(self.l2_sensitivity))
-            return event, noise.RoundedGaussian(self.sigma), lattice
+            return event, rounded_gaussian(self.sigma), lattice
         lattice = self.lattice(size)
-        return gaussian_event(lattice), noise.DiscreteGaussian(lattice.sigma), lattice
+        return gaussian_event(lattice), discrete_gaussian(lattice.sigma), lattice
 
 
 def add_noise(given: Input, noise: Any, granularity: float, rng: "SecureGenerator") -> Any:

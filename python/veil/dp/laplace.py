@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from veil.dp._inputs import Input, check_ledger, generator
 from veil.dp._lattice import Lattice, laplace_lattice
+from veil.dp._samplers import discrete_laplace
 from veil.dp.events import Event, check_count, check_positive
 from veil.dp.gaussian import add_noise
 from veil.dp.release import Release, half_width_laplace
@@ -174,8 +175,6 @@ class LaplaceMechanism:
         )
 
     def _noise(self, size: int, integer: bool) -> tuple[Event, Any, Lattice]:
-        from veil import noise
-
         if integer:
             whole = float(math.ceil(self.l1_sensitivity))
             lattice = Lattice(1.0, whole / self.epsilon, whole)
@@ -186,4 +185,4 @@ class LaplaceMechanism:
                 f"epsilon: expected a scale of 2^-5 to 2^32 lattice units, got {lattice.sigma:g}"
             )
         event = Event.discrete_laplace(scale=lattice.sigma, sensitivity=int(lattice.sensitivity))
-        return event, noise.DiscreteLaplace(lattice.sigma), lattice
+        return event, discrete_laplace(lattice.sigma), lattice
