@@ -105,8 +105,17 @@ def contest(benchmark):
 def pytest_benchmark_update_machine_info(config, machine_info):
     machine_info["veil"] = veil.core_info()
     machine_info["cpus"] = len(os.sched_getaffinity(0))
-    machine_info["system"] = platform.platform()
+    machine_info["system"] = system_name()
     machine_info["cpu_name"] = cpu_name()
+
+
+def system_name() -> str:
+    """The distribution, architecture and C library; no kernel build or host is named."""
+    try:
+        distribution = platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        distribution = platform.system()
+    return f"{distribution}, {platform.machine()}, {' '.join(platform.libc_ver())}"
 
 
 def cpu_name() -> str:
