@@ -157,6 +157,24 @@ def study(
         float,
         _option(_COMPARED, metavar="X", default=True, text="Step size without privacy."),
     ] = _default("learning_rate"),
+    proximal_mu: Annotated[
+        float,
+        _option(
+            _COMPARED,
+            metavar="X",
+            default=True,
+            text="FedProx: pull of local training towards the shared model.",
+        ),
+    ] = _default("proximal_mu"),
+    server_learning_rate: Annotated[
+        float,
+        _option(
+            _COMPARED,
+            metavar="X",
+            default=True,
+            text="FedAdam, FedYogi, FedAdagrad: step size of the server.",
+        ),
+    ] = _default("server_learning_rate"),
     seeds: Annotated[
         str,
         _option(
@@ -305,6 +323,8 @@ def study(
         rounds=rounds,
         local_epochs=local_epochs,
         learning_rate=learning_rate,
+        proximal_mu=proximal_mu,
+        server_learning_rate=server_learning_rate,
         seeds=_seeds(seeds),
         epsilons=() if no_private else tuple(epsilon or _default("epsilons")),
         delta=delta,

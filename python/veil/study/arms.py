@@ -26,16 +26,14 @@ from veil.fl import (
     simulate,
 )
 from veil.study.datasets.table import Cohort
+from veil.study.options import StudyOptions
 from veil.study.plan import Method, Plan
 from veil.study.preprocess import Encoder, fit_encoders, public_encoder
 from veil.study.secure import make_sum
 from veil.study.split import split_patients
 
-__all__ = ["SplitCohort", "make_task", "public_features", "run_arm"]
+__all__ = ["SplitCohort", "make_strategy", "make_task", "public_features", "run_arm"]
 
-# Settings of strategies that a study does not vary, from the papers' own experiments.
-_PROXIMAL = 0.1
-_SERVER_STEP = 0.1
 _HIDDEN = (16,)
 
 Scores = dict[str, dict[str, Any]]
@@ -236,7 +234,8 @@ def _federated(
     sites = split.sites(encoders)
     task = make_task(plan, features=sites[0].x.shape[1], private=privacy is not None)
     assert method.strategy is not None
-    history = _train(plan, task, sites, _strategy(method.strategy), seed, privacy, aggregator)
+    strategy = make_strategy(method.strategy, plan.options)
+    history = _train(plan, task, sites, strategy, seed, privacy, aggregator)
     return history.metrics, history.bytes_up, history.bytes_down
 
 
@@ -263,13 +262,28 @@ def _train(
     )
 
 
-def _strategy(name: str) -> Strategy:
+def make_strategy(name: str, options: StudyOptions) -> Strategy:
+    """Make a strategy with the study's settings.
+
+    Parameters
+    ----------
+    name : str
+        One of `veil.study.options.STRATEGIES`.
+    options : StudyOptions
+        Hold the settings.
+
+    Returns
+    -------
+    Strategy
+        The strategy.
+    """
+    step = options.server_learning_rate
     makers: dict[str, Strategy] = {
         "fedavg": FedAvg(),
-        "fedprox": FedProx(mu=_PROXIMAL),
-        "fedadam": FedAdam(learning_rate=_SERVER_STEP),
-        "fedyogi": FedYogi(learning_rate=_SERVER_STEP),
-        "fedadagrad": FedAdagrad(learning_rate=_SERVER_STEP),
+        "fedprox": FedProx(mu=options.proximal_mu),
+        "fedadam": FedAdam(learning_rate=step),
+        "fedyogi": FedYogi(learning_rate=step),
+        "fedadagrad": FedAdagrad(learning_rate=step),
         "scaffold": Scaffold(),
     }
     return makers[name]

@@ -66,6 +66,10 @@ class StudyOptions:
         step size.
     l2 : float
         Penalty on the weights, with and without privacy.
+    proximal_mu : float
+        FedProx's pull of local training towards the round's model.
+    server_learning_rate : float
+        Step size of the server in FedAdam, FedYogi and FedAdagrad.
     epsilons : tuple of float
         Grid of epsilon for DP-FedSGD; empty leaves the private methods out.
     delta : float, optional
@@ -122,6 +126,8 @@ class StudyOptions:
     batch_size: int = 32
     learning_rate: float = 0.1
     l2: float = 0.001
+    proximal_mu: float = 0.1
+    server_learning_rate: float = 0.1
     epsilons: tuple[float, ...] = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0)
     delta: float | None = None
     dp_rounds: int | None = None
@@ -254,10 +260,12 @@ def _check_training(o: StudyOptions) -> None:
     _one_of("task", o.task, TASKS)
     for name in ("rounds", "local_epochs", "batch_size"):
         _at_least(name, getattr(o, name), 1)
-    for name in ("learning_rate", "max_grad_norm"):
+    for name in ("learning_rate", "server_learning_rate", "max_grad_norm"):
         _positive(name, getattr(o, name))
-    if not (math.isfinite(o.l2) and o.l2 >= 0):
-        raise ValueError(f"l2: expected a finite number of at least 0, got {o.l2!r}")
+    for name in ("l2", "proximal_mu"):
+        value = getattr(o, name)
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{name}: expected a finite number of at least 0, got {value!r}")
 
 
 def _check_privacy(o: StudyOptions) -> None:

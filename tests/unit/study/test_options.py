@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from veil.study import StudyOptions
+from veil.study.arms import make_strategy
 
 
 def test_defaults_are_the_breast_cancer_study_with_five_seeds():
@@ -41,6 +42,9 @@ def test_defaults_are_the_breast_cancer_study_with_five_seeds():
         ({"rounds": 0}, "rounds: expected an integer of at least 1"),
         ({"rounds": True}, "rounds: expected an integer of at least 1"),
         ({"learning_rate": float("nan")}, "learning_rate: expected a finite number above 0"),
+        ({"server_learning_rate": 0.0}, "server_learning_rate: expected a finite number above 0"),
+        ({"proximal_mu": -0.1}, "proximal_mu: expected a finite number of at least 0"),
+        ({"l2": float("inf")}, "l2: expected a finite number of at least 0"),
         ({"min_site": 1}, "min_site: expected an integer of at least 2"),
         ({"sites": 1}, "sites: expected an integer of at least 2"),
         ({"sites_by": "postcode"}, "sites_by: expected one of specialty"),
@@ -76,3 +80,10 @@ def test_digest_changes_with_what_is_computed_and_not_with_where_it_is_written()
     assert StudyOptions(out="elsewhere", resume=True).digest() == base.digest()
     assert StudyOptions(rounds=31).digest() != base.digest()
     assert StudyOptions(seeds=(1, 2, 3, 4, 6)).digest() != base.digest()
+
+
+def test_settings_of_strategies_reach_the_strategies():
+    options = StudyOptions(proximal_mu=0.7, server_learning_rate=0.3)
+    assert make_strategy("fedprox", options).mu == 0.7
+    for name in ("fedadam", "fedyogi", "fedadagrad"):
+        assert make_strategy(name, options).learning_rate == 0.3
