@@ -31,7 +31,8 @@ help:
 	@echo 'make docs        the documentation, into docs/_build/html'
 	@echo 'make clean       remove .venv and everything that was built'
 	@echo
-	@echo 'WITH=torch,flower  add extras (torch: MLP and CNN; 0.2 to 2.7 GB, as the platform has it)'
+	@echo 'WITH=torch,flower  add extras (torch: 0.2 to 2.7 GB, as the platform has it; `make study` then'
+	@echo '                   studies a perceptron too, and trains a CNN on X-rays if VEIL_DATA_DIR has them)'
 	@echo 'PYTHON=python3.12  choose the interpreter      ARGS="..."  pass options to the command'
 
 # One line that says what is missing; everything else comes from PyPI.
@@ -66,6 +67,11 @@ install: $(call stamp,test)
 
 study: $(call stamp,study)
 	'$(bin)/veil' study --out study-breast-cancer $(ARGS)
+ifneq (,$(filter torch,$(subst $(comma),$(space),$(WITH))))
+	'$(bin)/veil' study --task mlp --out study-breast-cancer-mlp $(ARGS)
+	@if [[ -f "$${VEIL_DATA_DIR:-}/pneumonia/pneumoniamnist.npz" ]]; then '$(bin)/python' examples/xray_cnn.py; \
+	else echo 'CNN: set VEIL_DATA_DIR to a folder with pneumonia/pneumoniamnist.npz (PneumoniaMNIST, MedMNIST v2) to train it'; fi
+endif
 
 test: $(call stamp,test)
 	'$(bin)/python' -m pytest $(ARGS)
