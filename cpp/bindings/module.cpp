@@ -5,6 +5,7 @@ void bind_accumulate(pybind11::module_& module);
 void bind_cells(pybind11::module_& module);
 void bind_codec(pybind11::module_& module);
 void bind_core(pybind11::module_& module);
+void bind_fwht(pybind11::module_& module);
 void bind_generator(pybind11::module_& module);
 void bind_random(pybind11::module_& module);
 void bind_reduce(pybind11::module_& module);
@@ -19,6 +20,7 @@ PYBIND11_MODULE(_core, module) {
   veil::bindings::bind_cells(module);
   veil::bindings::bind_codec(module);
   veil::bindings::bind_core(module);
+  veil::bindings::bind_fwht(module);
   veil::bindings::bind_generator(module);
   veil::bindings::bind_random(module);
   veil::bindings::bind_reduce(module);

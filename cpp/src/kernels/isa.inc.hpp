@@ -17,6 +17,7 @@ namespace {
 #include "kernels/cells.inc.hpp"
 #include "kernels/chacha.inc.hpp"
 #include "kernels/fixed_point.inc.hpp"
+#include "kernels/fwht.inc.hpp"
 #include "kernels/lattice_add.inc.hpp"
 #include "kernels/mean.inc.hpp"
 #include "kernels/pack.inc.hpp"
@@ -64,6 +65,10 @@ constinit const KernelTable VEIL_ISA = {
     .lattice_add = {lattice_add<Float32>, lattice_add<Float64>},
     .cell_slots = {cell_slots<Float32>, cell_slots<Float64>},
     .weighted_mean = VEIL_EACH_FORMAT(weighted_mean),
+    .fwht_block_f32 = fwht_block<FwhtFloat32>,
+    .fwht_block_f64 = fwht_block<FwhtFloat64>,
+    .fwht_columns_f32 = fwht_columns<FwhtFloat32>,
+    .fwht_columns_f64 = fwht_columns<FwhtFloat64>,
     .accumulate_bounded = VEIL_EACH_FORMAT(add_bounded),
     .retract_bounded = VEIL_EACH_FORMAT(retract_bounded),
     .mean_bounded = VEIL_EACH_FORMAT(mean_bounded),

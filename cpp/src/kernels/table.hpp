@@ -88,6 +88,13 @@ struct KernelTable {
                                     std::size_t updates, std::size_t begin, std::size_t end,
                                     double total, void* out);
 
+  // Walsh-Hadamard transforms in place: of n contiguous values, any power of two; and between
+  // `rows` rows, a power of two up to 256, for `width` columns, a multiple of 32.
+  void (*fwht_block_f32)(float* x, std::size_t n);
+  void (*fwht_block_f64)(double* x, std::size_t n);
+  void (*fwht_columns_f32)(float* x, std::size_t rows, std::size_t stride, std::size_t width);
+  void (*fwht_columns_f64)(double* x, std::size_t rows, std::size_t stride, std::size_t width);
+
   // Accumulators, indexed by FloatFormat; their arrays are padded to blocks of 256 elements.
   // Elements [begin, end), begin a multiple of 256; see accumulate.inc.hpp.
   std::uint32_t (*accumulate_bounded[4])(const void* update, double weight, std::size_t begin,
