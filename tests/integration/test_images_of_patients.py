@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from veil.dp import Ledger
 from veil.fl import CentralDP, FedAvg, ImageCNN, Site, simulate
 
 ROWS, TEST_ROWS, SITES = 600, 240, 3
@@ -50,5 +51,17 @@ def test_three_sites_learn_pneumonia_privately(hospitals):
         rounds=15,
         unit="record",
     )
-    run = simulate(task, hospitals, FedAvg(), rounds=15, seed=1, privacy=privacy, evaluate_every=15)
+    ledger = Ledger(
+        epsilon=30.0, delta=1e-5, unit="record", relation="add-or-remove-one", mode="planned"
+    )
+    run = simulate(
+        task,
+        hospitals,
+        FedAvg(),
+        rounds=15,
+        seed=1,
+        privacy=privacy,
+        ledger=ledger,
+        evaluate_every=15,
+    )
     assert mean_auroc(run) > 0.72

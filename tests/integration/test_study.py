@@ -167,9 +167,7 @@ def test_results_say_what_is_simulated_public_and_not_covered(small):
         assert words in told
     assert "hyperparameters" in told
     assert "Student's t" in told
-    assert (
-        "floating-point noise: guarantee is for real arithmetic" in small["privacy"]["noise_note"]
-    )
+    assert "noise come from AES-256" in small["privacy"]["noise_note"]
     public = " ".join(small["public"])
     for words in ("n = ", "q = ", "clipping norm", "schema", "took part"):
         assert words in public

@@ -1,18 +1,21 @@
 """The noise and the sample of CentralDP follow their event; each test fails on a broken one."""
 
 import hashlib
+import math
 
 import numpy as np
 import pytest
+from scipy import stats
+from scipy.stats import beta
 
+from veil.dp import privacy_profile
 from veil.fl import CentralDP, FedAvg, LogisticRegression, Site, SiteRound, Sum
 from veil.fl.layout import Layout
 from veil.fl.privacy import central as mechanism
-from veil.fl.privacy._noise import FloatGaussian
+from veil.fl.privacy._noise import LatticeGaussian
 from veil.random import SecureGenerator
 
 ALPHA = 1e-6
-stats = pytest.importorskip("scipy.stats", reason="scipy: pip install scipy")
 
 N = 500_000
 DP = CentralDP(
@@ -24,6 +27,7 @@ DP = CentralDP(
     unit="record",
 )
 TASK = LogisticRegression(features=N - 1, learning_rate=0.5, epochs=1, batch_size=None)
+ROOT = math.sqrt(N)
 
 
 def stream(name):
@@ -31,31 +35,43 @@ def stream(name):
 
 
 def noise():
-    """What the server's step holds beyond the sum, in units of z·C."""
+    """What the server's step holds beyond the sum, over the σ that the event asks for."""
     total = np.linspace(-1, 1, N)
     step = DP.release(
         Sum(total, None, ("a",)), task=TASK, params=TASK.init(None), rng=stream("noise")
     )
-    return (step.total / -0.5 * (0.3 * 1000) - total) / (1.7 * 0.4)
+    granularity = 2.0 ** math.floor(math.log2(0.4 / (1000 * ROOT)))
+    assert granularity < 1.7 * 0.4 / 64
+    widened = 0.4 + granularity * ROOT
+    return (step.total / -0.5 * (0.3 * 1000) - total) / (1.7 * widened)
 
 
-def p_of_noise(values):
-    return stats.kstest(values, "norm").pvalue
+def p_of_variance(values, checks):
+    return checks.power(values, 2, 1.0, 3.0)
 
 
-def test_noise_has_the_multiplier_of_the_event():
-    p = p_of_noise(noise())
-    assert p > ALPHA, f"n = {N}, KS p = {p:.2g} at alpha = {ALPHA}"
+class Scaled(LatticeGaussian):
+    """Noise of another width than was planned."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def add(self, total, plan, rng):
+        zero = super().add(np.zeros_like(total), plan, rng)
+        return total + self.factor * zero
 
 
-@pytest.mark.parametrize("factor", [0.98, 1.02])
-def test_the_noise_test_sees_two_percent(monkeypatch, factor):
-    class Off(FloatGaussian):
-        def add(self, total, plan, rng):
-            return total + factor * rng.normal(total.shape, dtype=np.float64, scale=plan.sigma)
+def test_noise_has_the_multiplier_of_the_event(checks):
+    values = noise()
+    checks.accepts(p_of_variance(values, checks), N)
+    checks.accepts(checks.kolmogorov(values, stats.norm.cdf), N)
+    checks.accepts(checks.runs(values, 0.0), N)
 
-    monkeypatch.setattr(mechanism, "_NOISE", Off())
-    assert p_of_noise(noise()) < ALPHA
+
+@pytest.mark.parametrize("factor", [0.99, 1.01])
+def test_the_noise_test_sees_one_percent(monkeypatch, factor, checks):
+    monkeypatch.setattr(mechanism, "_NOISE", Scaled(factor))
+    checks.rejects(p_of_variance(noise(), checks), N)
 
 
 class Counts:
@@ -114,3 +130,61 @@ def test_patients_and_not_rows_are_drawn():
     assert p > ALPHA, f"n = {hits.size}, binomial p = {p:.2g} at alpha = {ALPHA}"
     by_row = 1 - 0.7**3
     assert p_of_rate(hits, by_row) < ALPHA
+
+
+# One patient more, replayed: the loss that shows is at most the one that the event claims.
+
+ONE = CentralDP(
+    noise_multiplier=1.0,
+    max_grad_norm=1.0,
+    sampling_probability=0.5,
+    population=1,
+    rounds=1,
+    unit="record",
+)
+EPSILON, RUNS = 0.5, 4_000
+
+
+def violation(here, there, delta):
+    """Most by which a Clopper-Pearson lower bound exceeds what (ε, δ) allows."""
+
+    def least(hits):
+        return beta.ppf(ALPHA, hits, RUNS - hits + 1) if hits else 0.0
+
+    def most(hits):
+        return beta.ppf(1 - ALPHA, hits + 1, RUNS - hits) if hits < RUNS else 1.0
+
+    a, b = int(np.sum(here)), int(np.sum(there))
+    pairs = [(a, b), (b, a), (RUNS - a, RUNS - b), (RUNS - b, RUNS - a)]
+    return max(least(x) - math.exp(EPSILON) * most(y) - delta for x, y in pairs)
+
+
+def replayed(neighbour):
+    """Whether each noisy sum of one more patient, or none, lies where the two differ most."""
+    site = Site(id="a", x=np.zeros((1, 1)), y=np.zeros(1), x_test=np.zeros((0, 1)),
+                y_test=np.zeros(0), patients=None)  # fmt: skip
+    layout, params = Layout.of({"w": np.zeros(1)}), {"w": np.zeros(1)}
+    rng = stream(f"replay {neighbour}")
+    q, z = ONE.sampling_probability, ONE.noise_multiplier
+    threshold = z**2 * math.log((math.exp(EPSILON) - 1 + q) / q) + 0.5
+    hits = np.zeros(RUNS, bool)
+    for i in range(RUNS):
+        vector = np.zeros(1)
+        if neighbour:
+            work = SiteRound(Counts(), site, layout, vector, {}, {}, {}, rng)
+            vector = ONE.contribute(FedAvg(), work).vector
+        step = ONE.release(Sum(vector, None, ("a",)), task=Counts(), params=params, rng=rng)
+        hits[i] = -step.total[0] * q > threshold
+    return hits
+
+
+def test_a_patient_more_shows_no_more_than_the_event_claims():
+    (delta,) = privacy_profile(ONE.event(), epsilons=[EPSILON], relation="add-or-remove-one")
+    excess = violation(replayed(True), replayed(False), delta)
+    assert excess <= 0, f"n = {RUNS}, alpha = {ALPHA}: loss above the claim by {excess:.3g}"
+
+
+def test_the_replay_catches_half_the_noise(monkeypatch):
+    (delta,) = privacy_profile(ONE.event(), epsilons=[EPSILON], relation="add-or-remove-one")
+    monkeypatch.setattr(mechanism, "_NOISE", Scaled(0.5))
+    assert violation(replayed(True), replayed(False), delta) > 0

@@ -1,7 +1,7 @@
 """The state of a ledger in memory: settings, charges, reservations, and what they add up to."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -308,15 +308,14 @@ class Book:
         covered = (c for reserved in self.reservations for c in reserved.commitments())
         return [*self.direct.values(), *covered]
 
-    def undrawn(self, event: Event) -> int:
-        """Return the undrawn runs of an event in open reservations, under any label."""
-        wanted = Charge("any", event).operation[1]
+    def undrawn(self, wanted: Callable[[Charge], bool]) -> int:
+        """Return the undrawn runs of the items that are wanted, in open reservations."""
         return sum(
             left
             for reserved in self.reservations
             if reserved.open
             for item, left in zip(reserved.items, reserved.left, strict=True)
-            if item.operation[1] == wanted
+            if wanted(item)
         )
 
     def epsilon_if_fixed(self, commitments: list[Charge]) -> float:

@@ -7,15 +7,33 @@ below a thousandth and the noise above 64 lattice units.
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from veil.dp.events import Event
 
-__all__ = ["ETA_SQUARED", "Lattice", "gaussian_event", "gaussian_lattice", "laplace_lattice"]
+if TYPE_CHECKING:
+    from veil.noise import DiscreteGaussian
+
+__all__ = [
+    "ETA_SQUARED",
+    "LEAST_SIGMA",
+    "SLACK_SHARE",
+    "Lattice",
+    "gaussian_event",
+    "gaussian_lattice",
+    "gaussian_lattice_for",
+    "gaussian_slack",
+    "laplace_lattice",
+]
 
 # eta^2 of the smoothing argument (docs/design/noise.md): a discrete Gaussian of parameter s is a
 # post-processed continuous one of variance s^2 - eta^2.
 ETA_SQUARED = 3.5467
+# Total-variation distance, per coordinate, of that post-processing to the discrete Gaussian.
+_EVENT_DISTANCE = 2.0**-99
 LEAST_SIGMA = 64.0
+# What a calibration leaves of delta to the slack of the sampler.
+SLACK_SHARE = 1e-6
 _WIDENING = 1000.0
 _MOST_SIGMA = 2.0**32
 
@@ -47,6 +65,23 @@ def gaussian_lattice(l2_sensitivity: float, sigma: float, size: int) -> Lattice:
     root = math.sqrt(max(size, 1))
     g = _granularity(min(l2_sensitivity / (_WIDENING * root), sigma / LEAST_SIGMA), sigma, size)
     return Lattice(g, sigma / g, l2_sensitivity / g + root)
+
+
+def gaussian_lattice_for(l2_sensitivity: float, noise_multiplier: float, size: int) -> Lattice:
+    """Return the lattice of a Gaussian release whose *event* has a noise multiplier.
+
+    The noise is as much wider than `noise_multiplier` times `l2_sensitivity` as rounding to the
+    lattice and the event's eta^2 ask for, so that `gaussian_event` of it charges no more.
+
+    Raises
+    ------
+    ValueError
+        If sigma is above 2^32 lattice units, or the granularity is not a normal double.
+    """
+    plain = gaussian_lattice(l2_sensitivity, noise_multiplier * l2_sensitivity, size)
+    wide = math.hypot(noise_multiplier * plain.sensitivity, math.sqrt(ETA_SQUARED))
+    # The excess covers the roundings here and of sqrt(sigma^2 - eta^2): a few parts in 2^53.
+    return Lattice(plain.granularity, wide * (1.0 + 2.0**-46), plain.sensitivity)
 
 
 def laplace_lattice(l1_sensitivity: float, epsilon: float, size: int) -> Lattice:
@@ -84,3 +119,8 @@ def gaussian_event(lattice: Lattice) -> Event:
     return Event.gaussian(
         sigma=math.sqrt(lattice.sigma**2 - ETA_SQUARED), sensitivity=lattice.sensitivity
     )
+
+
+def gaussian_slack(noise: "DiscreteGaussian", size: int) -> float:
+    """Return the distance of `size` draws from what `gaussian_event` says."""
+    return size * (noise.tv_bound + _EVENT_DISTANCE)

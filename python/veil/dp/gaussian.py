@@ -13,9 +13,11 @@ from veil.dp._inputs import Input, check_ledger, generator
 from veil.dp._lattice import (
     ETA_SQUARED,
     LEAST_SIGMA,
+    SLACK_SHARE,
     Lattice,
     gaussian_event,
     gaussian_lattice,
+    gaussian_slack,
 )
 from veil.dp._samplers import discrete_gaussian, rounded_gaussian
 from veil.dp.accounting import epsilon as epsilon_of
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["GaussianMechanism"]
 
 _MOST_INTEGER_SIGMA = 2.0**32
-# What `calibrate` leaves of delta to the slack of the sampler.
-_SLACK_SHARE = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +109,7 @@ class GaussianMechanism:
         check_positive("epsilon", epsilon)
         check_delta("delta", delta)
         check_positive("l2_sensitivity", l2_sensitivity)
-        mu = gaussian_mu(epsilon, delta * (1.0 - _SLACK_SHARE))
+        mu = gaussian_mu(epsilon, delta * (1.0 - SLACK_SHARE))
         continuous = 1.001 * l2_sensitivity / mu
         # The event's sigma^2 is short of the discrete one's by eta^2 lattice units, of at most
         # sigma^2 / 64^2 each.
@@ -160,8 +160,8 @@ class GaussianMechanism:
         """
         from veil.dp._book import Charge
 
-        event, noise, _ = self._noise(check_count("size", size), integer)
-        return Charge(label, event, size * noise.tv_bound)
+        drawn = self._noise(check_count("size", size), integer)
+        return Charge(label, drawn.event, drawn.slack)
 
     def epsilon(self, delta: float, *, size: int = 1) -> float:
         """Return epsilon of one release of floats.
@@ -183,9 +183,8 @@ class GaussianMechanism:
         ValueError
             If `delta` is out of range.
         """
-        event, noise, _ = self._noise(check_count("size", size), False)
-        slack = size * noise.tv_bound
-        return epsilon_of(event, delta=delta, relation="add-or-remove-one", slack=slack)
+        drawn = self._noise(check_count("size", size), False)
+        return epsilon_of(drawn.event, delta=delta, relation="add-or-remove-one", slack=drawn.slack)
 
     def release(
         self,
@@ -232,18 +231,18 @@ class GaussianMechanism:
         check_ledger(ledger)
         source = generator(rng)
         given = Input(x, out)
-        event, noise, lattice = self._noise(given.size, given.integer)
-        slack = given.size * noise.tv_bound
-        ledger.charge(event, slack=slack, label=label)
+        drawn = self._noise(given.size, given.integer)
+        lattice = drawn.lattice
+        ledger.charge(drawn.event, slack=drawn.slack, label=label)
         return Release(
-            value=add_noise(given, noise, lattice.granularity, source),
+            value=add_noise(given, drawn.noise, lattice.granularity, source),
             mechanism="rounded Gaussian" if given.integer else "discrete Gaussian",
             granularity=lattice.granularity,
             sensitivity=float(self.l2_sensitivity),
             widened_sensitivity=lattice.sensitivity * lattice.granularity,
             sigma=float(self.sigma),
-            event=event,
-            slack=slack,
+            event=drawn.event,
+            slack=drawn.slack,
             exact_from="input" if given.integer else "sum",
             unit=ledger.unit,
             relation=ledger.relation,
@@ -251,7 +250,7 @@ class GaussianMechanism:
             error=half_width_gaussian(self.sigma),
         )
 
-    def _noise(self, size: int, integer: bool) -> tuple[Event, Any, Lattice]:
+    def _noise(self, size: int, integer: bool) -> "_Noise":
         if integer:
             if not 0.05 <= self.sigma <= _MOST_INTEGER_SIGMA:
                 raise ValueError(
@@ -259,9 +258,21 @@ class GaussianMechanism:
                 )
             event = Event.gaussian(sigma=self.sigma, sensitivity=self.l2_sensitivity)
             lattice = Lattice(1.0, float(self.sigma), float(self.l2_sensitivity))
-            return event, rounded_gaussian(self.sigma), lattice
+            noise = rounded_gaussian(self.sigma)
+            return _Noise(noise, lattice, event, size * noise.tv_bound)
         lattice = self.lattice(size)
-        return gaussian_event(lattice), discrete_gaussian(lattice.sigma), lattice
+        wide = discrete_gaussian(lattice.sigma)
+        return _Noise(wide, lattice, gaussian_event(lattice), gaussian_slack(wide, size))
+
+
+@dataclass(frozen=True, slots=True)
+class _Noise:
+    """What one release draws and is charged."""
+
+    noise: Any
+    lattice: Lattice
+    event: Event
+    slack: float
 
 
 def add_noise(given: Input, noise: Any, granularity: float, rng: "SecureGenerator") -> Any:

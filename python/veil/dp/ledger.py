@@ -327,13 +327,35 @@ class Ledger:
         """
         with self._updated() as book:
             if book.settings.mode == "planned":
-                return book.undrawn(event) // event.count
+                wanted = Charge("any", event).operation[1]
+                return book.undrawn(lambda item: item.operation[1] == wanted) // event.count
             rule = book.settings.filter
             cost = rule.cost(event) * event.count
             times = max(0, math.floor((rule.budget - book.divergence) / cost))
             while times and book.divergence + times * cost > rule.budget:
                 times -= 1
             return times
+
+    def undrawn(self, item: Charge) -> int:
+        """Return how many runs of an item are reserved and not yet drawn.
+
+        Parameters
+        ----------
+        item : Charge
+            Label, event, slack and additive delta; its number of runs does not count.
+
+        Returns
+        -------
+        int
+            Over all open reservations: so many charges of it cost nothing more.
+
+        Raises
+        ------
+        LedgerError
+            If the file cannot be read or trusted.
+        """
+        with self._updated() as book:
+            return book.undrawn(lambda reserved: reserved.operation == item.operation)
 
     def __repr__(self) -> str:
         s = self.settings

@@ -31,6 +31,7 @@ from veil.fl.records import (
 )
 
 if TYPE_CHECKING:
+    from veil.dp import Charge
     from veil.fl.layout import Layout
     from veil.fl.sites import Site
     from veil.fl.statement import PrivacyStatement
@@ -431,6 +432,23 @@ class Privacy(Protocol):
         -------
         Sum
             Whose mean is a model change that the strategy may step with.
+        """
+        ...
+
+    def charge(self, layout: Layout, *, label: str) -> Charge:
+        """Return what a ledger is charged: one event, with as many runs as rounds are planned.
+
+        Parameters
+        ----------
+        layout : Layout
+            The model's layout; the slack grows with its size.
+        label : str
+            Label of the charge.
+
+        Returns
+        -------
+        Charge
+            All rounds; ``charge.of(1)`` is what one round draws.
         """
         ...
 

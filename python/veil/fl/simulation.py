@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from veil.errors import DataError, ProtocolError
 from veil.fl import _checks
 from veil.fl.aggregate import PlainSum
+from veil.fl.charging import Account, require_ledger
 from veil.fl.checkpoint import Checkpoint, fingerprint
 from veil.fl.history import History, Round
 from veil.fl.layout import Layout
@@ -19,6 +20,9 @@ from veil.fl.protocols import Aggregator, Privacy, Strategy, Task
 from veil.fl.records import Params, SiteRound, State, Sum
 from veil.fl.sites import Site, check_sites
 from veil.fl.streams import Streams
+
+if TYPE_CHECKING:
+    from veil.dp import Ledger
 
 __all__ = ["simulate"]
 
@@ -32,6 +36,8 @@ def simulate(
     seed: int | None,
     aggregator: Aggregator | None = None,
     privacy: Privacy | None = None,
+    ledger: Ledger | None = None,
+    label: str | None = None,
     on_round: Callable[[Checkpoint], None] | None = None,
     evaluate_every: int = 1,
     resume: Checkpoint | None = None,
@@ -57,13 +63,21 @@ def simulate(
         How updates are summed; None is ``PlainSum()``.
     privacy : CentralDP or other Privacy, optional
         Mechanism in place of plain local training; None is no differential privacy.
+    ledger : Ledger or None
+        Required with `privacy`: the whole plan is reserved in it before the first round, unless it
+        is reserved under `label` already, and each round is charged before anything is drawn. None
+        without `privacy`.
+    label : str, optional
+        Label of the charges; None is the mechanism's name.
     on_round : callable, optional
         Called with the `Checkpoint` after each round; it may save it, show progress, or raise to
         stop. Nothing of an interrupted round is in any checkpoint.
     evaluate_every : int
         Score the model at every site each so many rounds, and after the last.
     resume : Checkpoint, optional
-        Where to go on from: the result has the bits of a run that never stopped.
+        Where to go on from: the result has the bits of a run that never stopped. Rounds that were
+        played are charged to the ledger of that time; what the given one has reserved under
+        `label` is used up first.
 
     Returns
     -------
@@ -80,6 +94,10 @@ def simulate(
         belongs to another run.
     ValueError
         If `rounds`, `seed` or `evaluate_every` is out of range, or `privacy` refuses.
+    TypeError
+        If a private run has no ledger.
+    BudgetExceeded
+        If the ledger refuses the plan; nothing was drawn.
 
     Notes
     -----
@@ -107,10 +125,17 @@ def simulate(
         )
     if privacy is not None:
         privacy.check(task, strategy, aggregator, ordered, rounds=rounds)
+    require_ledger(privacy, ledger)
     run = _Run(task, ordered, strategy, aggregator, privacy, Streams(seed))
     state = run.begin() if resume is None else run.accept(resume, rounds)
+    account = None
+    if privacy is not None and ledger is not None and len(state.rounds) < rounds:
+        needed = None if resume is None else rounds - len(state.rounds)
+        account = Account.open(ledger, privacy, state.layout, label=label, needed=needed)
     while len(state.rounds) < rounds:
         number = len(state.rounds) + 1
+        if account is not None:
+            account.charge_round()
         state = run.play(state, score=number % evaluate_every == 0 or number == rounds)
         if on_round is not None:
             on_round(state)

@@ -27,12 +27,15 @@ class PrivacyStatement:
         The same after rounding to the lattice.
     sigma : float
         Standard deviation of the noise on each value of the total.
-    granularity : float or None
-        Step of the lattice that the noise lies on; None for floating-point noise.
+    granularity : float
+        Step of the lattice that the noise lies on, a power of two.
     event : dict
-        What an accountant is charged with, as `veil.dp.Event` writes it.
+        What an accountant is charged with, as `veil.dp.Event` writes it; of all rounds together.
     slack : float
-        Total-variation distance between what was drawn and what the event says.
+        Total-variation distance of all draws together from what the event says; also charged.
+    exact_from : {"input", "sum"}
+        ``"sum"``: the guarantee holds from the value on that was rounded to the lattice; the float
+        arithmetic before it is taken as real arithmetic. ``"input"``: for the data as given.
     trusted : tuple of str
         Who must be trusted, with what.
     public : tuple of str
@@ -49,9 +52,10 @@ class PrivacyStatement:
     sensitivity: float
     sensitivity_widened: float
     sigma: float
-    granularity: float | None
+    granularity: float
     event: dict[str, Any]
     slack: float
+    exact_from: str
     trusted: tuple[str, ...]
     public: tuple[str, ...]
     caveats: tuple[str, ...]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from veil.dp import Ledger
 from veil.fl import (
     MLP,
     Aggregator,
@@ -235,7 +236,8 @@ def _federated(
     task = make_task(plan, features=sites[0].x.shape[1], private=privacy is not None)
     assert method.strategy is not None
     strategy = make_strategy(method.strategy, plan.options)
-    history = _train(plan, task, sites, strategy, seed, privacy, aggregator)
+    ledger = _ledger(plan, method)
+    history = _train(plan, task, sites, strategy, seed, privacy, ledger, aggregator)
     return history.metrics, history.bytes_up, history.bytes_down
 
 
@@ -246,6 +248,7 @@ def _train(
     strategy: Strategy,
     seed: int,
     privacy: CentralDP | None = None,
+    ledger: Ledger | None = None,
     aggregator: Aggregator | None = None,
 ) -> Any:
     rounds = plan.options.rounds if privacy is None else plan.private.rounds
@@ -258,7 +261,21 @@ def _train(
         seed=None if from_os else seed,
         aggregator=aggregator,
         privacy=privacy,
+        ledger=ledger,
         evaluate_every=rounds,
+    )
+
+
+def _ledger(plan: Plan, method: Method) -> Ledger | None:
+    """Open the budget of one private model: its target, which calibration stays within."""
+    if method.epsilon is None:
+        return None
+    return Ledger(
+        epsilon=method.epsilon,
+        delta=plan.delta,
+        unit="patient",
+        relation="add-or-remove-one",
+        mode="planned",
     )
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from veil.dp import Ledger
 from veil.errors import DataError, UnsupportedLayer
 from veil.fl import (
     MLP,
@@ -129,7 +130,10 @@ def test_networks_train_privately(sites):
         rounds=2,
         unit="record",
     )
-    run = simulate(TASK, sites, FedAvg(), rounds=2, seed=1, privacy=dp)
+    ledger = Ledger(
+        epsilon=30.0, delta=1e-5, unit="record", relation="add-or-remove-one", mode="planned"
+    )
+    run = simulate(TASK, sites, FedAvg(), rounds=2, seed=1, privacy=dp, ledger=ledger)
     assert all(array.dtype == np.float32 for array in run.params.values())
     assert run.rounds[0].bytes_up == 3 * 8 * run.layout.size
 

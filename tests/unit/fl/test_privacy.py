@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
 
+from veil.dp import Ledger
 from veil.errors import DataError, ProtocolError
 from veil.fl import (
     CentralDP,
@@ -24,12 +26,12 @@ from veil.fl import (
 )
 from veil.fl.layout import Layout
 from veil.fl.privacy import central as mechanism
-from veil.fl.privacy._noise import FloatGaussian
+from veil.fl.privacy._noise import LatticeGaussian
 from veil.fl.privacy.clipping import clipped_sum
 
 TASK = LogisticRegression(features=3, learning_rate=0.5, epochs=1, batch_size=None)
 WHOLE = {
-    "noise_multiplier": 1.0,
+    "noise_multiplier": 4.0,
     "max_grad_norm": 1.0,
     "sampling_probability": 1.0,
     "population": 125,
@@ -46,7 +48,13 @@ def central(**changes):
     return CentralDP(**(WHOLE | changes))
 
 
-class Silent(FloatGaussian):
+def roomy(unit="record"):
+    return Ledger(
+        epsilon=30.0, delta=1e-6, unit=unit, relation="add-or-remove-one", mode="adaptive"
+    )
+
+
+class Silent(LatticeGaussian):
     """No noise: for tests that need the sum itself."""
 
     def add(self, total, plan, rng):
@@ -67,7 +75,9 @@ def work(site, vector, rng, task=TASK):
 @pytest.mark.parametrize("l2", [0.0, 0.3])
 def test_without_noise_clipping_and_sampling_it_is_gradient_descent(sites, l2):
     task = dataclasses.replace(TASK, l2=l2)
-    run = simulate(task, sites, FedAvg(), rounds=20, seed=0, privacy=central(max_grad_norm=1e9))
+    run = simulate(
+        task, sites, FedAvg(), rounds=20, seed=0, privacy=central(max_grad_norm=1e9), ledger=roomy()
+    )
     x, y = np.concatenate([s.x for s in sites]), np.concatenate([s.y for s in sites])
     params = task.init(None)
     for _ in range(20):
@@ -80,7 +90,9 @@ def test_without_noise_clipping_and_sampling_it_is_gradient_descent(sites, l2):
 @pytest.mark.usefixtures("no_noise")
 def test_the_denominator_is_public(sites):
     halves = [
-        simulate(TASK, sites, FedAvg(), rounds=1, seed=0, privacy=central(population=n))
+        simulate(
+            TASK, sites, FedAvg(), rounds=1, seed=0, privacy=central(population=n), ledger=roomy()
+        )
         for n in (125, 250)
     ]
     np.testing.assert_allclose(flat(halves[0].params), 2 * flat(halves[1].params), rtol=1e-14)
@@ -88,7 +100,7 @@ def test_the_denominator_is_public(sites):
 
 @pytest.mark.usefixtures("no_noise")
 def test_adaptive_server_steps_take_the_private_mean(sites):
-    run = simulate(TASK, sites, FedAdam(), rounds=2, seed=0, privacy=central())
+    run = simulate(TASK, sites, FedAdam(), rounds=2, seed=0, privacy=central(), ledger=roomy())
     assert np.isfinite(flat(run.params)).all()
 
 
@@ -169,14 +181,14 @@ def test_a_gradient_that_is_not_finite_is_refused_before_noise(sites, monkeypatc
             gradients[0, 0] = np.nan
             return gradients
 
-    class Loud(FloatGaussian):
+    class Loud(LatticeGaussian):
         def add(self, total, plan, rng):
             pytest.fail("noise was drawn for a refused total")
 
     monkeypatch.setattr(mechanism, "_NOISE", Loud())
     task = Broken(features=3, learning_rate=0.5, epochs=1, batch_size=None)
     with pytest.raises(DataError, match="site 'a': a record's gradient is not finite"):
-        simulate(task, sites, FedAvg(), rounds=1, seed=0, privacy=central())
+        simulate(task, sites, FedAvg(), rounds=1, seed=0, privacy=central(), ledger=roomy())
     with pytest.raises(DataError, match="nothing was released"):
         central().release(
             Sum(np.full(4, np.inf), None, ("a",)), task=TASK, params=TASK.init(None), rng=None
@@ -190,10 +202,60 @@ def test_a_count_that_left_a_site_is_refused():
         )
 
 
+@pytest.fixture
+def released(monkeypatch):
+    """The noisy totals of a run, as the server gets them."""
+    totals = []
+
+    class Recorded(LatticeGaussian):
+        def add(self, total, plan, rng):
+            totals.append((super().add(total, plan, rng), plan))
+            return totals[-1][0]
+
+    monkeypatch.setattr(mechanism, "_NOISE", Recorded())
+    return totals
+
+
+def test_released_totals_lie_on_the_lattice_to_the_last_bit(sites, released):
+    simulate(TASK, sites, FedAvg(), rounds=3, seed=0, privacy=central(), ledger=roomy())
+    assert len(released) == 3
+    for total, plan in released:
+        points = total / plan.granularity
+        assert math.frexp(plan.granularity)[0] == 0.5
+        np.testing.assert_array_equal(points, np.rint(points))
+        assert np.abs(points).max() > 100
+
+
+def test_what_is_charged_is_what_was_drawn(sites, released):
+    """The event follows from the sampler's own σ, granularity and dimension."""
+    dp = central(noise_multiplier=3.3, max_grad_norm=0.7, sampling_probability=0.25)
+    run = simulate(TASK, sites, FedAvg(), rounds=1, seed=0, privacy=dp, ledger=roomy())
+    _, plan = released[0]
+    sensitivity = 0.7 / plan.granularity + math.sqrt(4)
+    multiplier = math.sqrt(plan.noise.sigma**2 - 3.5467) / sensitivity
+    assert multiplier >= 3.3
+    assert multiplier == pytest.approx(3.3, rel=1e-12)
+    assert plan.noise.sigma >= 8
+    assert run.privacy.event["sigma"] / run.privacy.event["sensitivity"] == 3.3
+    assert plan.slack >= 4 * (plan.noise.tv_bound + 2.0**-99)
+
+
+@pytest.mark.parametrize("size", [1, 31, 10**7])
+@pytest.mark.parametrize("multiplier", [0.01, 0.3, 1.0, 500.0])
+@pytest.mark.parametrize("clip", [1e-9, 1.0, 3e7])
+def test_the_lattice_gives_the_event_its_multiplier(size, multiplier, clip):
+    plan = mechanism._NOISE.plan(noise_multiplier=multiplier, sensitivity=clip, size=size)
+    assert plan.granularity <= min(clip / (1000 * math.sqrt(size)), multiplier * clip / 64)
+    lattice = plan.lattice
+    assert math.sqrt(lattice.sigma**2 - 3.5467) / lattice.sensitivity >= multiplier
+    assert plan.sensitivity_widened == pytest.approx(clip, rel=1.1e-3)
+    assert plan.sigma == pytest.approx(multiplier * clip, rel=2e-3)
+
+
 def test_seeded_noise_is_called_a_simulation(sites):
-    seeded = simulate(TASK, sites, FedAvg(), rounds=2, seed=0, privacy=central())
-    again = simulate(TASK, sites, FedAvg(), rounds=2, seed=0, privacy=central())
-    fresh = simulate(TASK, sites, FedAvg(), rounds=2, seed=None, privacy=central())
+    seeded = simulate(TASK, sites, FedAvg(), rounds=2, seed=0, privacy=central(), ledger=roomy())
+    again = simulate(TASK, sites, FedAvg(), rounds=2, seed=0, privacy=central(), ledger=roomy())
+    fresh = simulate(TASK, sites, FedAvg(), rounds=2, seed=None, privacy=central(), ledger=roomy())
     np.testing.assert_array_equal(flat(seeded.params), flat(again.params))
     assert not np.array_equal(flat(seeded.params), flat(fresh.params))
     assert seeded.simulated
@@ -205,13 +267,18 @@ def test_seeded_noise_is_called_a_simulation(sites):
 
 def test_the_statement_says_everything(sites):
     dp = central(noise_multiplier=2.0, max_grad_norm=0.5, sampling_probability=0.25)
-    run = simulate(TASK, sites, FedAvg(), rounds=1, seed=0, privacy=dp)
+    run = simulate(TASK, sites, FedAvg(), rounds=1, seed=0, privacy=dp, ledger=roomy())
     said = run.privacy
     assert (said.unit, said.relation) == ("record", "add-or-remove-one")
-    assert (said.sensitivity, said.sensitivity_widened, said.sigma) == (0.5, 0.5, 1.0)
-    assert said.granularity is None
+    assert said.sensitivity == 0.5
+    assert said.granularity == 2.0**-12
+    assert said.sensitivity_widened == 0.5 + 2.0 * said.granularity
+    assert said.sigma == pytest.approx(2.0 * said.sensitivity_widened, rel=1e-6)
     assert said.event == dp.event().to_dict()
-    assert "floating-point noise: guarantee is for real arithmetic" in said.caveats
+    assert 0.0 < said.slack < 20 * 4 * 2.0**-96
+    assert said.exact_from == "sum"
+    assert any("exact from the rounded sum" in line for line in said.caveats)
+    assert not any("floating-point noise" in line for line in said.caveats)
     assert any("computational" in line for line in said.caveats)
     assert any("server" in line for line in said.trusted)
     for word in ("population N = 125", "q = 0.25", "schema", "which sites"):
@@ -232,7 +299,7 @@ def test_the_event_is_the_sampled_gaussian_once_per_round():
 
 def test_epsilon_is_dp_accountings():
     dp = central(noise_multiplier=1.5, sampling_probability=0.04, rounds=2250)
-    assert dp.epsilon(1e-5) == pytest.approx(6.76879, rel=1e-4)
+    assert dp.epsilon(1e-5, size=4) == pytest.approx(6.76879, rel=1e-4)
 
 
 def test_calibration_meets_its_target():
@@ -245,8 +312,11 @@ def test_calibration_meets_its_target():
         rounds=50,
         unit="record",
     )
-    assert 2.9 < dp.epsilon(1e-4) <= 3.0
-    assert dataclasses.replace(dp, noise_multiplier=0.98 * dp.noise_multiplier).epsilon(1e-4) > 3.0
+    assert 2.9 < dp.epsilon(1e-4, size=4) <= 3.0
+    assert (
+        dataclasses.replace(dp, noise_multiplier=0.98 * dp.noise_multiplier).epsilon(1e-4, size=4)
+        > 3.0
+    )
 
 
 @pytest.mark.parametrize(
@@ -303,7 +373,7 @@ def test_no_parameter_has_a_default():
 @pytest.mark.parametrize("strategy", [FedProx(mu=0.1), Scaffold()], ids=["FedProx", "Scaffold"])
 def test_a_strategy_with_a_client_part_is_refused(sites, strategy):
     with pytest.raises(ValueError, match=r"strategy: .* needs more than the mean"):
-        simulate(TASK, sites, strategy, rounds=1, seed=0, privacy=central())
+        simulate(TASK, sites, strategy, rounds=1, seed=0, privacy=central(), ledger=roomy())
 
 
 def test_a_task_without_record_gradients_is_refused(sites):
@@ -314,32 +384,48 @@ def test_a_task_without_record_gradients_is_refused(sites):
         def evaluate(self, params, site): ...
 
     with pytest.raises(TypeError, match="task: expected per-record gradients, but Opaque"):
-        simulate(Opaque(), sites, FedAvg(), rounds=1, seed=0, privacy=central())
+        simulate(Opaque(), sites, FedAvg(), rounds=1, seed=0, privacy=central(), ledger=roomy())
 
 
 def test_more_rounds_than_accounted_are_refused(sites):
     with pytest.raises(ValueError, match="rounds: the plan accounts for 20 rounds, got 21"):
-        simulate(TASK, sites, FedAvg(), rounds=21, seed=0, privacy=central())
+        simulate(TASK, sites, FedAvg(), rounds=21, seed=0, privacy=central(), ledger=roomy())
 
 
 def test_the_unit_must_fit_the_sites(site):
     with pytest.raises(DataError, match="site 'a': patients: expected patient ids"):
-        simulate(TASK, [site], FedAvg(), rounds=1, seed=0, privacy=central(unit="patient"))
+        simulate(
+            TASK,
+            [site],
+            FedAvg(),
+            rounds=1,
+            seed=0,
+            privacy=central(unit="patient"),
+            ledger=roomy("patient"),
+        )
     twice = dataclasses.replace(site, patients=np.arange(40) // 2)
     with pytest.raises(DataError, match="site 'a': patients: some patients have several rows"):
-        simulate(TASK, [twice], FedAvg(), rounds=1, seed=0, privacy=central())
+        simulate(TASK, [twice], FedAvg(), rounds=1, seed=0, privacy=central(), ledger=roomy())
 
 
 def test_a_patient_at_two_sites_is_refused(sites):
     shared = [dataclasses.replace(s, patients=np.arange(s.n_train)) for s in sites]
     with pytest.raises(DataError, match="sites 'a' and 'b' declare one patient") as refused:
-        simulate(TASK, shared, FedAvg(), rounds=1, seed=0, privacy=central(unit="patient"))
+        simulate(
+            TASK,
+            shared,
+            FedAvg(),
+            rounds=1,
+            seed=0,
+            privacy=central(unit="patient"),
+            ledger=roomy("patient"),
+        )
     assert "0" not in str(refused.value)
 
 
 def test_resumed_private_run_has_the_same_bits(sites):
     states = []
-    settings = {"seed": 2, "privacy": central(sampling_probability=0.5)}
+    settings = {"seed": 2, "privacy": central(sampling_probability=0.5), "ledger": roomy()}
     whole = simulate(TASK, sites, FedAvg(), rounds=4, **settings, on_round=states.append)
     resumed = simulate(TASK, sites, FedAvg(), rounds=4, **settings, resume=states[1])
     np.testing.assert_array_equal(flat(resumed.params), flat(whole.params))
@@ -353,7 +439,9 @@ def test_what_reaches_the_aggregator_is_float64_sums(sites):
             seen.append((site, vector.dtype, weight))
             super().add(site, vector, weight)
 
-    simulate(TASK, sites, FedAvg(), rounds=1, seed=0, privacy=central(), aggregator=Spy())
+    simulate(
+        TASK, sites, FedAvg(), rounds=1, seed=0, privacy=central(), ledger=roomy(), aggregator=Spy()
+    )
     assert seen == [(name, np.float64, None) for name in "abc"]
 
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from veil.dp._lattice import SLACK_SHARE
 from veil.errors import DataError, ProtocolError
 from veil.fl import _checks
 from veil.fl.layout import Entry, Layout
-from veil.fl.privacy._noise import FloatGaussian, NoisePlan
+from veil.fl.privacy._noise import LatticeGaussian, NoisePlan
 from veil.fl.privacy.clipping import chunks, clipped_sum, sample_units
 from veil.fl.protocols import Aggregator, PrivateTask, Strategy, Task
 from veil.fl.records import Params, SiteRound, Sum, Upload
@@ -23,14 +24,14 @@ from veil.fl.sites import Site
 from veil.fl.statement import PrivacyStatement
 
 if TYPE_CHECKING:
-    from veil.dp.events import Event
+    from veil.dp import Charge, Event
     from veil.random import SecureGenerator
 
 __all__ = ["CentralDP"]
 
 RELATION = "add-or-remove-one"
 _CHUNK_BYTES = 64 << 20
-_NOISE = FloatGaussian()
+_NOISE = LatticeGaussian()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,16 +39,19 @@ class CentralDP:
     """DP-FedSGD: every site samples and clips, the trusted server adds the noise.
 
     The models of all rounds together are (ε, δ)-differentially private for every patient (or
-    record), with ε = ``epsilon(δ)``, towards anyone but the server and the patient's own site.
+    record), with ε = ``epsilon(δ, size=...)``, towards anyone but the server and the patient's own
+    site.
 
     In each round a site includes each of its patients with probability q, independently; sums the
     patients' gradients, each clipped to norm C; and uploads the sum, without a count. The server
-    adds noise of standard deviation z·C to the total, divides by q·N and steps.
+    rounds the total to a lattice, adds exact discrete Gaussian noise on it, divides by q·N and
+    steps.
 
     Parameters
     ----------
     noise_multiplier : float
-        z, noise per clipping norm.
+        z of the event that is charged. The noise's standard deviation is z·C, widened by about a
+        thousandth for what rounding adds to the sensitivity.
     max_grad_norm : float
         C, the L2 norm to which each patient's gradient is clipped.
     sampling_probability : float
@@ -68,9 +72,10 @@ class CentralDP:
 
     Notes
     -----
-    Patient ids are global: a patient at two sites would be counted twice, so that is refused.
-    Memory: gradients of at most 64 MB at a time, or of one patient's rows. Samples and noise come
-    from `veil.random.SecureGenerator`. Nothing here is constant time.
+    The guarantee is exact from the rounded total on: the float64 sum of clipped gradients before
+    it is taken as real arithmetic. Patient ids are global: a patient at two sites would be counted
+    twice, so that is refused. Memory: gradients of at most 64 MB at a time, or of one patient's
+    rows. Samples and noise come from `veil.random.SecureGenerator`. Nothing here is constant time.
 
     References
     ----------
@@ -80,7 +85,7 @@ class CentralDP:
     --------
     >>> dp = veil.fl.CentralDP(noise_multiplier=1.5, max_grad_norm=1.0, sampling_probability=0.04,
     ...                        population=500, rounds=2250, unit="record")
-    >>> round(dp.epsilon(delta=1e-5), 2)
+    >>> round(dp.epsilon(delta=1e-5, size=31), 2)
     6.77
     """
 
@@ -137,7 +142,8 @@ class CentralDP:
         Returns
         -------
         CentralDP
-            With the calibrated noise multiplier.
+            With the calibrated noise multiplier; a millionth of δ is left to the sampler's slack,
+            which is enough for any model that fits in memory.
 
         Raises
         ------
@@ -160,7 +166,7 @@ class CentralDP:
         )
         noise_multiplier = calibrate_noise_multiplier(
             target_epsilon=target_epsilon,
-            target_delta=target_delta,
+            target_delta=target_delta * (1.0 - SLACK_SHARE),
             sampling_probability=sampling_probability,
             steps=rounds,
         )
@@ -174,7 +180,7 @@ class CentralDP:
         Event
             SelfComposed(PoissonSampled(q, Gaussian(z)), rounds).
         """
-        from veil.dp.events import Event
+        from veil.dp import Event
 
         return Event.gaussian(
             sigma=self.noise_multiplier,
@@ -183,28 +189,52 @@ class CentralDP:
             count=self.rounds,
         )
 
-    def epsilon(self, delta: float) -> float:
+    def epsilon(self, delta: float, *, size: int) -> float:
         """Return ε of all rounds together, by privacy loss distributions.
 
         Parameters
         ----------
         delta : float
             δ in (0, 1/population).
+        size : int
+            Values of the model (``Layout.size``), each of which is drawn once per round.
 
         Returns
         -------
         float
-            ε, rounded up within the accountant's tolerance.
+            ε, rounded up within the accountant's tolerance, the sampler's slack included.
 
         Raises
         ------
         ValueError
-            If `delta` is out of range.
+            If an argument is out of range, or the slack takes more than a hundredth of `delta`.
         """
         from veil.dp import epsilon
 
         _check_delta("delta", delta, self.population)
-        return float(epsilon(self.event(), delta=delta, relation=RELATION, accountant="pld"))
+        slack = self.rounds * self._plan(_checks.count("size", size)).slack
+        return float(
+            epsilon(self.event(), delta=delta, relation=RELATION, accountant="pld", slack=slack)
+        )
+
+    def charge(self, layout: Layout, *, label: str) -> Charge:
+        """Return what a ledger is charged for all rounds.
+
+        Parameters
+        ----------
+        layout : Layout
+            The model's layout.
+        label : str
+            Label of the charge.
+
+        Returns
+        -------
+        Charge
+            The event, with the slack of one round.
+        """
+        from veil.dp import Charge
+
+        return Charge(label, self.event(), self._plan(layout.size).slack)
 
     def check(
         self,
@@ -364,7 +394,8 @@ class CentralDP:
             sigma=plan.sigma,
             granularity=plan.granularity,
             event=self.event().to_dict(),
-            slack=plan.slack,
+            slack=self.rounds * plan.slack,
+            exact_from="sum",
             trusted=(
                 "each site with its own patients",
                 "the server with each site's sum of clipped gradients, and with adding the noise",
@@ -378,7 +409,8 @@ class CentralDP:
                 "which sites took part in each round",
             ),
             caveats=(
-                plan.caveat,
+                "exact from the rounded sum on: gradients, clipping and the float64 sum before it "
+                "are taken as real arithmetic",
                 "computational: samples and noise come from AES-256 keystreams",
                 "test metrics, and choices made after seeing them, are not covered",
             ),
