@@ -7,6 +7,7 @@ this protects nobody.
 
 import argparse
 
+from veil.dp import Ledger
 from veil.fl import CentralDP, FedAvg, ImageCNN, simulate
 from veil.study.datasets.pneumonia import load_pneumonia
 
@@ -34,6 +35,9 @@ def main() -> None:
         rounds=args.private_rounds,
         unit="record",
     )
+    ledger = Ledger(
+        epsilon=EPSILON, delta=DELTA, unit="record", relation="add-or-remove-one", mode="planned"
+    )
     dp = simulate(
         ImageCNN(**shape, learning_rate=0.5, epochs=1, batch_size=None),
         sites,
@@ -41,6 +45,7 @@ def main() -> None:
         rounds=args.private_rounds,
         seed=0,
         privacy=private,
+        ledger=ledger,
         evaluate_every=args.private_rounds,
     )
 
@@ -49,6 +54,7 @@ def main() -> None:
     for site in sites:
         before, after = (run.metrics[site.id]["auroc"] for run in (plain, dp))
         print(f"{site.id:10}{before:10.3f}{after:24.3f}")
+    print(f"charged: ε = {ledger.spent().epsilon:.3f} of {EPSILON:g} at δ = {DELTA:g}")
 
 
 if __name__ == "__main__":

@@ -105,6 +105,8 @@ PRIVATE = {
 IMPLIED = {
     # The relation of DP-SGD's accounting in the literature and in every peer.
     "calibrate_noise_multiplier(relation)",
+    # None is refused when the run is private, and the only value that a plain run may have.
+    "simulate(ledger)",
 }
 
 
