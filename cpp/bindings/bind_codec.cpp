@@ -3,6 +3,7 @@
 #include <string>
 
 #include "arrays.hpp"
+#include "codec.hpp"
 #include "veil/fixed_point.hpp"
 #include "veil/pack.hpp"
 
@@ -39,11 +40,6 @@ void unpack(const py::handle& packed, const py::handle& bits, const py::handle& 
   const unsigned width = bits_of(bits);
   const py::gil_scoped_release release;
   unpack_bits(bytes, width, words);
-}
-
-FixedPointParameters parameters_of(const py::handle& codec) {
-  return {codec.attr("clip").cast<double>(), codec.attr("granularity").cast<double>(),
-          codec.attr("ring_bits").cast<unsigned>()};
 }
 
 template <class Word>

@@ -7,6 +7,7 @@ void bind_codec(pybind11::module_& module);
 void bind_core(pybind11::module_& module);
 void bind_fwht(pybind11::module_& module);
 void bind_generator(pybind11::module_& module);
+void bind_masked(pybind11::module_& module);
 void bind_random(pybind11::module_& module);
 void bind_reduce(pybind11::module_& module);
 void bind_ring(pybind11::module_& module);
@@ -22,6 +23,7 @@ PYBIND11_MODULE(_core, module) {
   veil::bindings::bind_core(module);
   veil::bindings::bind_fwht(module);
   veil::bindings::bind_generator(module);
+  veil::bindings::bind_masked(module);
   veil::bindings::bind_random(module);
   veil::bindings::bind_reduce(module);
   veil::bindings::bind_ring(module);

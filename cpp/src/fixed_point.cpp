@@ -15,8 +15,8 @@
 namespace veil {
 namespace {
 
-constexpr std::size_t kBlock = 2048;  // 8 KiB of keystream beside its inputs and outputs in L1
-constexpr std::size_t kChunk = 32 * kBlock;
+constexpr std::size_t kBlock = 4096;  // 16 KiB of keystream stay in L1
+constexpr std::size_t kChunk = 16 * kBlock;
 
 void check(const FixedPointParameters& parameters) {
   int exponent = 0;
@@ -55,34 +55,53 @@ void decode(const FixedPointParameters& parameters, std::span<const Word> total,
 
 }  // namespace
 
+FixedPointEncoder::FixedPointEncoder(const FixedPointParameters& parameters, FloatFormat format,
+                                     const void* x, std::size_t count, SecureGenerator* random)
+    : parameters_(parameters),
+      format_(format),
+      x_(static_cast<const std::uint8_t*>(x)),
+      count_(count) {
+  check(parameters);
+  if (random != nullptr) stream_ = random->reserve(std::uint64_t{4} * count);
+}
+
+bool FixedPointEncoder::encode(std::size_t begin, std::size_t count, void* out) const {
+  const auto kernel = active_kernels().fixed_point_encode[static_cast<unsigned>(format_)];
+  const std::size_t word_bytes = parameters_.ring_bits <= 32 ? 4 : 8;
+  auto* words = static_cast<std::uint8_t*>(out);
+  alignas(64) std::array<std::uint32_t, kBlock> draws;
+  std::uint64_t not_finite = 0;
+  for (std::size_t at = 0; at < count; at += kBlock) {
+    const std::size_t size = std::min(kBlock, count - at);
+    if (stream_) {
+      stream_->fill(std::uint64_t{4} * (begin + at),
+                    {reinterpret_cast<std::uint8_t*>(draws.data()), 4 * size});
+    }
+    not_finite |= kernel(x_ + (begin + at) * bytes_of(format_), stream_ ? draws.data() : nullptr,
+                         size, 1.0 / parameters_.granularity, parameters_.clip,
+                         parameters_.ring_bits, words + at * word_bytes);
+  }
+  if (stream_) wipe(draws.data(), sizeof draws);
+  return not_finite == 0;
+}
+
+void FixedPointEncoder::throw_not_finite() {
+  throw std::domain_error("x: expected finite values, got NaN or infinity");
+}
+
 void fixed_point_encode(const FixedPointParameters& parameters, FloatFormat format, const void* x,
                         std::size_t count, SecureGenerator* random, void* out, int threads) {
-  check(parameters);
-  const auto kernel = active_kernels().fixed_point_encode[static_cast<unsigned>(format)];
+  const FixedPointEncoder encoder(parameters, format, x, count, random);
   const std::size_t word_bytes = parameters.ring_bits <= 32 ? 4 : 8;
-  const auto* bytes = static_cast<const std::uint8_t*>(x);
   auto* words = static_cast<std::uint8_t*>(out);
-  std::optional<StreamSlice> stream;
-  if (random != nullptr) stream = random->reserve(std::uint64_t{4} * count);
   std::atomic<bool> not_finite{false};
   parallel_for((count + kChunk - 1) / kChunk, threads, [&](std::size_t chunk) {
-    alignas(64) std::array<std::uint32_t, kBlock> draws;
-    const std::size_t end = std::min(count, (chunk + 1) * kChunk);
-    for (std::size_t first = chunk * kChunk; first < end; first += kBlock) {
-      const std::size_t size = std::min(kBlock, end - first);
-      if (stream) {
-        stream->fill(std::uint64_t{4} * first,
-                     {reinterpret_cast<std::uint8_t*>(draws.data()), 4 * size});
-      }
-      if (kernel(bytes + first * bytes_of(format), stream ? draws.data() : nullptr, size,
-                 1.0 / parameters.granularity, parameters.clip, parameters.ring_bits,
-                 words + first * word_bytes) != 0) {
-        not_finite.store(true, std::memory_order_relaxed);
-      }
+    const std::size_t first = chunk * kChunk;
+    if (!encoder.encode(first, std::min(kChunk, count - first), words + first * word_bytes)) {
+      not_finite.store(true, std::memory_order_relaxed);
     }
-    if (stream) wipe(draws.data(), sizeof draws);
   });
-  if (not_finite) throw std::domain_error("x: expected finite values, got NaN or infinity");
+  if (not_finite) FixedPointEncoder::throw_not_finite();
 }
 
 void fixed_point_decode(const FixedPointParameters& parameters,

@@ -25,7 +25,7 @@ std::uint64_t total(const std::vector<std::uint8_t>& bytes) {
 }
 
 void read_keystream(Cipher cipher) {
-  std::vector<std::uint8_t> key(32, 7), out(3001);
+  std::vector<std::uint8_t> key(32, 7), out(12'001);
   mark_secret(key);
   const veil::Keystream stream(cipher, key);
   stream.fill(5, out);

@@ -136,6 +136,33 @@ TEST_CASE("the AES counter carries through all 128 bits on every instruction set
   }
 }
 
+// Long runs keep what the lower counter bytes share: every byte must still change where it should.
+TEST_CASE("long runs carry through the counter's bytes as short ones do") {
+  constexpr std::size_t kBlocks = 1500;
+  const std::uint64_t lows[] = {0,
+                                3,
+                                250,
+                                (1U << 16) - 700,
+                                1U << 24,
+                                0xffffff00U,
+                                (1ULL << 40) - 513,
+                                (1ULL << 40) - 5,
+                                (1ULL << 40) - 1500,
+                                (1ULL << 48) - 1,
+                                ~std::uint64_t{0} - 600};
+  for (const std::uint64_t low : lows) {
+    CAPTURE(low);
+    const Keystream baseline(Cipher::aes256_ctr, counting_key(), counter_block(5, low),
+                             veil::kernels::baseline);
+    const Bytes want = read(baseline, 0, 16 * kBlocks);
+    for (const veil::KernelTable* kernels : veil::supported_kernels()) {
+      const Keystream stream(Cipher::aes256_ctr, counting_key(), counter_block(5, low), *kernels);
+      CHECK(read(stream, 0, 16 * kBlocks) == want);
+      CHECK(read(stream, 7, 16 * 600) == Bytes(want.begin() + 7, want.begin() + 7 + 16 * 600));
+    }
+  }
+}
+
 TEST_CASE("split reads and threads give the bits of one read") {
   for (const Cipher cipher : kCiphers) {
     const Keystream stream(cipher, counting_key());

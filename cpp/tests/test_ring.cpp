@@ -99,6 +99,26 @@ TEST_CASE_TEMPLATE("mask_add of many keys, in place, on any number of threads", 
   }
 }
 
+TEST_CASE_TEMPLATE("many keys over few blocks give the same bits on any number of threads", Word,
+                   std::uint32_t, std::uint64_t) {
+  std::vector<std::int8_t> signs(75);
+  for (std::size_t j = 0; j < signs.size(); ++j) signs[j] = j % 3 == 0 ? -1 : 1;
+  const auto keys = keys_of(signs.size());
+  for (const std::size_t n : {0U, 1U, 64U, 4'000U, 16'400U}) {
+    const std::vector<Word> in = ramp<Word>(n);
+    const auto want = plain_sum(Cipher::aes256_ctr, in, keys, signs, 5);
+    for (const int threads : {1, 2, 5, 64}) {
+      std::vector<Word> apart(n), vector = in;
+      veil::mask_add(Cipher::aes256_ctr, std::span<const Word>(in), keys, signs, 5,
+                     std::span(apart), threads);
+      veil::mask_add(Cipher::aes256_ctr, std::span<const Word>(vector), keys, signs, 5,
+                     std::span(vector), threads);
+      CHECK(apart == want);
+      CHECK(vector == want);
+    }
+  }
+}
+
 // The same vectors and digests as tests/kat/vectors/mask_add.json, which says how they were made.
 TEST_CASE_TEMPLATE("golden bits of mask_add", Word, std::uint32_t, std::uint64_t) {
   constexpr bool k32 = sizeof(Word) == 4;

@@ -81,6 +81,32 @@ def fixed_point_encode_u32(
 def fixed_point_encode_u64(
     codec: Any, x: Any, format: str, rng: Any, out: Any, threads: Any
 ) -> None: ...
+def encode_masked_u32(
+    codec: Any,
+    x: Any,
+    format: str,
+    rng: Any,
+    head: Any,
+    keys: Any,
+    signs: Any,
+    offset: int,
+    cipher: str,
+    out: Any,
+    threads: Any,
+) -> None: ...
+def encode_masked_u64(
+    codec: Any,
+    x: Any,
+    format: str,
+    rng: Any,
+    head: Any,
+    keys: Any,
+    signs: Any,
+    offset: int,
+    cipher: str,
+    out: Any,
+    threads: Any,
+) -> None: ...
 def fixed_point_decode_u32(codec: Any, total: Any, most: Any, out: Any, threads: Any) -> None: ...
 def fixed_point_decode_u64(codec: Any, total: Any, most: Any, out: Any, threads: Any) -> None: ...
 

@@ -145,9 +145,7 @@ class FixedPoint:
         One pass, no temporary of the size of `x`. Draws 4 random bytes per value. Time does not
         depend on the values.
         """
-        if (rng is None) == (self.rounding == "stochastic"):
-            wanted = "a SecureGenerator" if rng is None else "None"
-            raise TypeError(f"rng: expected {wanted} for {self.rounding} rounding")
+        require_rng(self, rng)
         values = _arrays.floats(x, "x")
         if out is None:
             out = np.empty(values.words.shape, self._word)
@@ -274,3 +272,10 @@ class FixedPoint:
             wrong = sorted(set(values) ^ set(cls.__slots__))
             raise ValueError(f"expected the fields {cls.__slots__}; missing or unknown: {wrong}")
         return cls(**values)
+
+
+def require_rng(codec: FixedPoint, rng: SecureGenerator | None) -> None:
+    """Refuse a missing generator where rounding draws from one, and one where it does not."""
+    if (rng is None) == (codec.rounding == "stochastic"):
+        wanted = "a SecureGenerator" if rng is None else "None"
+        raise TypeError(f"rng: expected {wanted} for {codec.rounding} rounding")

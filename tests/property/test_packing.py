@@ -18,6 +18,7 @@ def vectors(draw):
     top = (1 << bits) - 1
     weird = st.sampled_from([0, 1, top, top >> 1, (top >> 1) + 1])
     values = draw(st.lists(st.integers(0, top) | weird, max_size=70))
+    values *= draw(st.integers(1, 4))  # long enough for whole batches of groups
     return np.array(values, dtype), bits
 
 

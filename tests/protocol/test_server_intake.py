@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from veil import FixedPoint
 from veil.errors import (
     BadShares,
     ContextMismatch,
@@ -10,6 +11,7 @@ from veil.errors import (
     ProtocolError,
     TooFewSurvivors,
 )
+from veil.random import SecureGenerator
 from veil.secagg import Client
 from veil.secagg.messages import Unmask
 
@@ -139,6 +141,7 @@ def test_calls_out_of_order_are_refused(make_session, call):
     [
         (np.zeros(19, np.float32), 1, ValueError, "shape"),
         (np.zeros(20, np.int32), 1, TypeError, "float32"),
+        (np.zeros(40, np.float32)[::2], 1, ValueError, "contiguous"),
         (np.full(20, np.nan, np.float32), 1, ValueError, "finite"),
         (np.full(20, np.inf, np.float32), 1, ValueError, "finite"),
         (np.zeros(20, np.float32), None, ValueError, "weight"),
@@ -154,6 +157,16 @@ def test_a_bad_vector_is_refused_and_the_session_goes_on(
     with pytest.raises(error, match=message):
         session.clients[10].mask(relay[10], vector, context=b"c", weight=weight)
     session.clients[10].mask(relay[10], session.vectors[10], context=b"c", weight=5)
+
+
+def test_a_missing_generator_is_refused_and_the_session_goes_on(make_session):
+    codec = FixedPoint(clip=4.0, bits=16, max_summands=5, rounding="stochastic")
+    session = make_session(5, codec=codec)
+    relay = session.to_relay()
+    with pytest.raises(TypeError, match="rng"):
+        session.clients[10].mask(relay[10], session.vectors[10], context=b"c")
+    rng = SecureGenerator()
+    session.clients[10].mask(relay[10], session.vectors[10], context=b"c", rng=rng)
 
 
 def test_nothing_secret_is_shown(make_session):

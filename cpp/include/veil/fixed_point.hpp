@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "veil/floats.hpp"
@@ -15,6 +16,30 @@ struct FixedPointParameters {
   double clip;
   double granularity;  // a power of two, with clip / granularity < 2^51
   unsigned ring_bits;
+};
+
+// The encoding of `count` values, by parts in any order and on any thread.
+class FixedPointEncoder {
+ public:
+  // Throws std::invalid_argument if a parameter is out of range. With `random`, draws for all
+  // values are reserved here.
+  FixedPointEncoder(const FixedPointParameters& parameters, FloatFormat format, const void* x,
+                    std::size_t count, SecureGenerator* random);
+
+  std::size_t size() const noexcept { return count_; }
+
+  // Encodes values [first, first + count) to words at out; false if one is NaN or infinite.
+  bool encode(std::size_t first, std::size_t count, void* out) const;
+
+  // What to throw when some part held a value that is not finite.
+  [[noreturn]] static void throw_not_finite();
+
+ private:
+  FixedPointParameters parameters_;
+  FloatFormat format_;
+  const std::uint8_t* x_;
+  std::size_t count_;
+  std::optional<StreamSlice> stream_;
 };
 
 // Encodes `count` values of a format; out holds uint32 words up to 32 ring bits, else uint64.

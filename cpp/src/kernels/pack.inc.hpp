@@ -52,6 +52,44 @@ inline void unpack_fields(const std::uint8_t* in, std::size_t count, Word* value
   }
 }
 
+// Values of 17 to 31 bits, in groups of eight that fill `bits` whole bytes: the group's 256 bits
+// are put together without a chain from one to the next and stored whole; what lies beyond its
+// bytes is zero and the next group's. Returns the values done: the last groups, where 32 bytes
+// would pass the end, are not.
+inline std::size_t pack_eights(const std::uint32_t* values, std::size_t count, unsigned bits,
+                               std::uint8_t* out, std::uint64_t& all) {
+  constexpr std::size_t kGroup = 8, kStored = 32, kBatch = 64;
+  const std::uint64_t mask = low_bits(bits);
+  const unsigned field = 2 * bits, over = 2 * field - 64;
+  const std::size_t size = (count * bits + 7) / 8;
+  std::size_t at = 0;
+  u64v seen = {};
+  for (; at + kBatch <= count && (at + kBatch) / kGroup * bits + kStored <= size; at += kBatch) {
+    std::uint64_t fields[kBatch / 2];
+    for (std::size_t i = 0; i < kBatch / 2; i += kVectorBytes / 8) {
+      const u64v pair = load<u64v>(values + at + 2 * i);
+      seen |= pair;
+      store(fields + i, (pair & mask) | (((pair >> 32) & mask) << bits));
+    }
+    for (std::size_t i = 0; i < kBatch / 2; i += 4, out += bits) {
+      const std::uint64_t a = fields[i] | fields[i + 1] << field;
+      const std::uint64_t b = fields[i + 1] >> (64 - field);
+      const std::uint64_t c = fields[i + 2] | fields[i + 3] << field;
+      const std::uint64_t d = fields[i + 3] >> (64 - field);
+      const std::uint64_t second = b | c << over;
+      const std::uint64_t third = c >> (64 - over) | d << over;
+      const std::uint64_t fourth = d >> (64 - over);
+      std::memcpy(out, &a, 8);
+      std::memcpy(out + 8, &second, 8);
+      std::memcpy(out + 16, &third, 8);
+      std::memcpy(out + 24, &fourth, 8);
+    }
+  }
+  for (std::size_t lane = 0; lane < kVectorBytes / 8; ++lane)
+    all |= static_cast<std::uint32_t>(seen[lane]) | seen[lane] >> 32;
+  return at;
+}
+
 template <class Word>
 inline std::uint64_t pack_words(const Word* values, std::size_t count, unsigned bits,
                                 std::uint8_t* out) {
@@ -59,26 +97,30 @@ inline std::uint64_t pack_words(const Word* values, std::size_t count, unsigned 
   if (bits == 16) return pack_fields<std::uint16_t>(values, count, out);
   if (bits == 32) return pack_fields<std::uint32_t>(values, count, out);
   if (bits == 64) return pack_fields<std::uint64_t>(values, count, out);
-  BitWriter writer{out};
+  const std::uint64_t mask = low_bits(bits);
   std::uint64_t all = 0;
   std::size_t i = 0;
+  if constexpr (sizeof(Word) == 4) {
+    if (bits > 16) i = pack_eights(values, count, bits, out, all);
+  }
+  BitWriter writer{out + i / 8 * bits};
   if (bits <= 32) {  // two values make one field of at most 64 bits
     for (; i + 2 <= count; i += 2) {
       const std::uint64_t low = values[i];
       const std::uint64_t high = values[i + 1];
       all |= low | high;
-      writer.put(low | (high << bits), 2 * bits);
+      writer.put((low & mask) | ((high & mask) << bits), 2 * bits);
     }
   }
   for (; i < count; ++i) {
     all |= values[i];
-    writer.put(values[i], bits);
+    writer.put(values[i] & mask, bits);
   }
   writer.finish();
   return all;
 }
 
-// Nonzero if some value does not fit in `bits`.
+// Packs the low `bits` bits of each value; nonzero if some value has others.
 inline std::uint64_t pack_bits_u32(const std::uint32_t* values, std::size_t count, unsigned bits,
                                    std::uint8_t* out) {
   return pack_words(values, count, bits, out) & ~low_bits(bits);

@@ -52,12 +52,13 @@ inline void wipe_scratch(std::uint8_t* data, std::size_t bytes) {
   __asm__ volatile("" : : "r"(data) : "memory");  // the optimiser must take the zeros as read
 }
 
+// Blocks [first, first + blocks) of the range that the sink knows.
 template <class Generator, class Sink>
-inline void generate(const std::uint8_t* schedule, std::uint64_t high, std::uint64_t low,
-                     std::size_t blocks, Sink sink) {
+inline void run_blocks(const std::uint8_t* schedule, std::uint64_t high, std::uint64_t low,
+                       std::size_t first, std::size_t blocks, const Sink& sink) {
   constexpr std::size_t kStride = Generator::kBlocks * Generator::kBlockBytes;
-  Generator generator(schedule, high, low);
-  std::size_t at = 0;
+  Generator generator(schedule, high, low + first);
+  std::size_t at = first * Generator::kBlockBytes;
   for (; blocks >= Generator::kBlocks; blocks -= Generator::kBlocks, at += kStride) {
     sink.expect(at, kStride);
     generator.stride(sink, at);
@@ -69,6 +70,25 @@ inline void generate(const std::uint8_t* schedule, std::uint64_t high, std::uint
     sink(at + i, load<u8x16>(scratch + i));
   }
   wipe_scratch(scratch, sizeof scratch);
+}
+
+// A generator may name a Bulk one for long runs, which begins at a multiple of kBlocks.
+template <class Generator, class Sink>
+inline void generate(const std::uint8_t* schedule, std::uint64_t high, std::uint64_t low,
+                     std::size_t blocks, const Sink& sink) {
+  if constexpr (requires { typename Generator::Bulk; }) {
+    using Bulk = typename Generator::Bulk;
+    if (Bulk::fits(low, blocks)) {
+      const auto lead = static_cast<std::size_t>(-low % Generator::kBlocks);
+      const std::size_t bulk = (blocks - lead) / Generator::kBlocks * Generator::kBlocks;
+      if (lead != 0) run_blocks<Generator>(schedule, high, low, 0, lead, sink);
+      run_blocks<Bulk>(schedule, high, low, lead, bulk, sink);
+      const std::size_t done = lead + bulk;
+      if (done != blocks) run_blocks<Generator>(schedule, high, low, done, blocks - done, sink);
+      return;
+    }
+  }
+  run_blocks<Generator>(schedule, high, low, 0, blocks, sink);
 }
 
 template <class Generator>

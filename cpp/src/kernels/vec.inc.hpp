@@ -30,3 +30,22 @@ inline To bits_as(From from) {
   std::memcpy(&to, &from, sizeof(To));
   return to;
 }
+
+// a < b ? a : b and a > b ? a : b, lane by lane; b where one is NaN, as x86's instructions have it.
+inline f64v lesser(f64v a, f64v b) {
+#if defined(__AVX__)
+  return reinterpret_cast<f64v>(
+      _mm256_min_pd(reinterpret_cast<__m256d>(a), reinterpret_cast<__m256d>(b)));
+#else
+  return a < b ? a : b;
+#endif
+}
+
+inline f64v greater(f64v a, f64v b) {
+#if defined(__AVX__)
+  return reinterpret_cast<f64v>(
+      _mm256_max_pd(reinterpret_cast<__m256d>(a), reinterpret_cast<__m256d>(b)));
+#else
+  return a > b ? a : b;
+#endif
+}

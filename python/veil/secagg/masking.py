@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from veil import ring
+from veil import _arrays, _core, ring
+from veil.errors import StreamExhausted
 from veil.random import SecureGenerator
 from veil.secagg.config import Config
 from veil.secagg.keys import hkdf
@@ -58,7 +59,10 @@ def mask_and_pack(
     vector: NDArray[Any],
     weight: int | None,
     rng: SecureGenerator | None,
-) -> bytearray:
+    *,
+    out: memoryview | bytearray,
+    threads: int | None,
+) -> None:
     """Encode, add all masks modulo 2^w, pack to w bits per element.
 
     Parameters
@@ -73,47 +77,73 @@ def mask_and_pack(
         Between 1 and ``config.weight_max``, or None when the sum is unweighted.
     rng : SecureGenerator or None
         For stochastic rounding.
+    out : memoryview or bytearray of ``config.masked_bytes`` bytes
+        Receives the packed elements.
+    threads : int or None
+        Most threads to use; they change the speed, never the bits.
 
-    Returns
-    -------
-    bytearray
-        ``config.masked_bytes`` bytes.
+    Notes
+    -----
+    One pass over the vector in blocks that fit a cache; the only other memory is one such block for
+    each thread.
     """
+    packed = np.frombuffer(out, np.uint8)
     bits = config.codec.ring_bits
-    payload = bytearray(config.masked_bytes)
-    packed = np.frombuffer(payload, np.uint8)
-    block: NDArray[Any] = np.empty(min(_BLOCK, config.masked_length), ring_dtype(config))
-    for start in range(0, config.masked_length, _BLOCK):
-        words = block[: min(_BLOCK, config.masked_length - start)]
-        _encode_block(config, vector, weight, rng, start, words)
-        ring.mask_add(words, masks.keys, masks.signs, offset=start, cipher=config.cipher, out=words)
-        _reduce(words, bits)
-        first, last = start * bits // 8, -(-(start + words.size) * bits // 8)
-        ring.pack_bits(words, bits, out=packed[first:last])
-    block.fill(0)
-    return payload
+    head = _weight_limbs(config, weight)
+    first = 0
+    for part in _weighed(config, vector, weight):
+        last = first + head.size + part.size
+        _encode_masked(
+            config, part, rng, head, masks, first, packed[first * bits // 8 : -(-last * bits // 8)],
+            threads,
+        )  # fmt: skip
+        head, first = head[:0], last
 
 
-def _encode_block(
+def _weight_limbs(config: Config, weight: int | None) -> NDArray[Any]:
+    base = config.codec.bits
+    limbs = [] if weight is None else [weight >> (base * at) for at in range(config.weight_limbs)]
+    return np.array([limb & ((1 << base) - 1) for limb in limbs], ring_dtype(config))
+
+
+def _weighed(config: Config, vector: NDArray[Any], weight: int | None) -> Iterator[NDArray[Any]]:
+    """Give the vector clipped and times its weight, by blocks that end on whole bytes."""
+    if weight is None or config.weight_max is None:
+        yield vector
+        return
+    factor = vector.dtype.type(weight / config.weight_max)
+    limit = vector.dtype.type(config.codec.clip)
+    block = np.empty(min(_BLOCK, vector.size), vector.dtype)
+    first = 0
+    while first < vector.size:
+        # The limbs in front belong to the first block.
+        size = _BLOCK if first else _BLOCK - config.weight_limbs
+        part = block[: min(size, vector.size - first)]
+        np.clip(vector[first : first + part.size], -limit, limit, out=part)
+        np.multiply(part, factor, out=part)
+        yield part
+        first += part.size
+
+
+def _encode_masked(
     config: Config,
-    vector: NDArray[Any],
-    weight: int | None,
+    part: NDArray[Any],
     rng: SecureGenerator | None,
-    start: int,
-    words: NDArray[Any],
+    head: NDArray[Any],
+    masks: MaskKeys,
+    offset: int,
+    out: NDArray[np.uint8],
+    threads: int | None,
 ) -> None:
-    limbs = config.weight_limbs
-    head = max(0, min(limbs - start, words.size))
-    if weight is not None and head:
-        base = config.codec.bits
-        all_limbs = [(weight >> (base * at)) & ((1 << base) - 1) for at in range(limbs)]
-        words[:head] = all_limbs[start : start + head]
-    first = start + head - limbs
-    part = vector[first : first + words.size - head]
-    if weight is not None and config.weight_max is not None:
-        clip = config.codec.clip
-        part = np.clip(part, -clip, clip) * part.dtype.type(weight / config.weight_max)
-    config.codec.encode(part, rng, out=words[head:])
+    kernel = _core.encode_masked_u32 if ring_dtype(config) is np.uint32 else _core.encode_masked_u64
+    values = _arrays.floats(part, "vector")
+    try:
+        kernel(
+            config.codec, values.words, values.format, rng, head, masks.keys, masks.signs, offset,
+            config.cipher, out, threads,
+        )  # fmt: skip
+    except OverflowError as error:
+        raise StreamExhausted(str(error)) from None
 
 
 def add_packed(config: Config, total: NDArray[Any], payload: memoryview) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from veil.secagg.config import Config
 from veil.secagg.keys import PublicKeys
 from veil.secagg.shamir import share_bytes
-from veil.secagg.wire import SERVER, Kind, Reader, Writer, open_message
+from veil.secagg.wire import SERVER, Kind, Reader, Room, Writer, open_message
 
 __all__ = [
     "Advert",
@@ -199,6 +199,13 @@ class Masked:
         writer.var(self.context)
         writer.fixed(self.payload)
         return writer.message(Kind.MASKED, self.client, self.sid)
+
+    @staticmethod
+    def room(client: int, sid: bytes, context: bytes, config: Config) -> Room:
+        """Make the message with zeros for the payload, which is then written where it stands."""
+        writer = Writer()
+        writer.var(context)
+        return writer.message_with_room(Kind.MASKED, client, sid, config.masked_bytes)
 
     @classmethod
     def decode(cls, data: bytes, config: Config, sid: bytes) -> Masked:

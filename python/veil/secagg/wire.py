@@ -5,13 +5,24 @@ little-endian.
 """
 
 import hashlib
+import io
 import itertools
 import struct
 from enum import IntEnum
 
 from veil.errors import MalformedMessage
 
-__all__ = ["SERVER", "Header", "Kind", "Reader", "Writer", "digest", "open_message", "prefixed"]
+__all__ = [
+    "SERVER",
+    "Header",
+    "Kind",
+    "Reader",
+    "Room",
+    "Writer",
+    "digest",
+    "open_message",
+    "prefixed",
+]
 
 MAGIC = b"VEIL"
 VERSION = 1
@@ -38,6 +49,28 @@ class Header:
     """Size of the header, for those who count bytes."""
 
     SIZE = _HEADER.size
+
+
+class Room:
+    """A message whose last bytes are still to be written; it becomes bytes without a copy.
+
+    `BytesIO` lends its bytes out as a writable buffer, and hands the very same bytes over once the
+    buffer is released.
+    """
+
+    def __init__(self, head: bytes, size: int) -> None:
+        self._bytes = io.BytesIO(bytes(len(head) + size))
+        self._bytes.write(head)
+        self._at = len(head)
+
+    @property
+    def payload(self) -> memoryview:
+        """Where to write; release it before `message`."""
+        return self._bytes.getbuffer()[self._at :]
+
+    def message(self) -> bytes:
+        """Take the whole message."""
+        return self._bytes.getvalue()
 
 
 class Writer:
@@ -78,7 +111,14 @@ class Writer:
 
     def message(self, kind: Kind, sender: int, sid: bytes) -> bytes:
         """Join header and body."""
-        size = sum(len(part) for part in self._parts)
+        return self._message(kind, sender, sid, 0)
+
+    def message_with_room(self, kind: Kind, sender: int, sid: bytes, size: int) -> Room:
+        """Join header and body, and leave `size` bytes after them to be written in place."""
+        return Room(self._message(kind, sender, sid, size), size)
+
+    def _message(self, kind: Kind, sender: int, sid: bytes, more: int) -> bytes:
+        size = sum(len(part) for part in self._parts) + more
         header = _HEADER.pack(MAGIC, VERSION, kind, sender, sid, size)
         return b"".join([header, *self._parts])
 

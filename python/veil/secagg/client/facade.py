@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from veil.errors import PolicyRefused, ProtocolError
+from veil.fixed_point import require_rng
 from veil.secagg.client.advertise import Start
 from veil.secagg.client.mask import AwaitRelay
 from veil.secagg.client.saved import open_state, seal_state
@@ -152,6 +153,7 @@ class Client:
         context: bytes,
         weight: int | None = None,
         rng: SecureGenerator | None = None,
+        threads: int | None = None,
     ) -> bytes:
         """Round 2: answer the relayed shares with the masked vector.
 
@@ -168,6 +170,8 @@ class Client:
             1 to ``config.weight_max``; required exactly when the configuration is weighted.
         rng : SecureGenerator, optional
             For stochastic rounding; needed when the codec rounds stochastically.
+        threads : int, optional
+            Most threads to use; they change the speed, never the bits.
 
         Returns
         -------
@@ -180,10 +184,15 @@ class Client:
         ProtocolError
             If the message breaks a rule; the session is over.
         TypeError, ValueError
-            If the vector, weight or context do not fit; the session goes on.
+            If the vector, weight, context or generator do not fit; the session goes on.
+
+        Notes
+        -----
+        Memory beside the vector: the message and one block of 64 KiB for each thread.
         """
         if isinstance(self._state, AwaitRelay):
             vector = check_vector(self._session.config, vector)
+            require_rng(self._session.config.codec, rng)
             check_weight(self._session.config, weight)
             if len(context) > 64:
                 raise ValueError(f"context: expected at most 64 bytes, got {len(context)}")
@@ -192,7 +201,13 @@ class Client:
             message,
             AwaitRelay,
             lambda state: state.mask(
-                self._session, message, vector, context=context, weight=weight, rng=rng
+                self._session,
+                message,
+                vector,
+                context=context,
+                weight=weight,
+                rng=rng,
+                threads=threads,
             ),
         )
 

@@ -44,6 +44,7 @@ class AwaitRelay:
         context: bytes,
         weight: int | None,
         rng: SecureGenerator | None,
+        threads: int | None,
     ) -> tuple[bytes, AwaitSurvivors]:
         """Answer the relayed shares with the masked vector; the mask keys are gone afterwards.
 
@@ -61,10 +62,11 @@ class AwaitRelay:
         held = self._open_shares(session, relay, live)
         masks = self._mask_keys(session, relay, live, context)
         session.advance(self.sid, 2)
-        payload = mask_and_pack(session.config, masks, vector, weight, rng)
-        out = Masked(session.client_id, self.sid, context, memoryview(payload))
+        room = Masked.room(session.client_id, self.sid, context, session.config)
+        with room.payload as out:
+            mask_and_pack(session.config, masks, vector, weight, rng, out=out, threads=threads)
         shared = tuple(relay.shared)
-        return out.encode(), AwaitSurvivors(self.sid, self.order, shared, held, context)
+        return room.message(), AwaitSurvivors(self.sid, self.order, shared, held, context)
 
     def _graph(self, session: Session) -> Neighbourhood:
         return Neighbourhood(self.order, session.config.thresholds(len(self.order)).k)

@@ -21,6 +21,8 @@ def check_vector(config: Config, vector: Any) -> NDArray[Any]:
         raise TypeError(f"vector: expected a float32 or float64 array, got {kind}")
     if vector.shape != (config.length,):
         raise ValueError(f"vector: expected shape ({config.length},), got {vector.shape}")
+    if not vector.flags.c_contiguous:
+        raise ValueError("vector: expected a contiguous array; pass np.ascontiguousarray(vector)")
     for start in range(0, vector.size, _BLOCK):  # no boolean temporary of the vector's size
         if not np.isfinite(vector[start : start + _BLOCK]).all():
             raise ValueError("vector: expected finite values, got NaN or infinity")
