@@ -27,6 +27,8 @@ __all__ = [
     "gdp_mu",
     "merge_events",
     "privacy_profile",
+    "rough_pld_epsilon",
+    "rough_rdp_epsilon",
     "supported_accountants",
 ]
 
@@ -36,6 +38,8 @@ PLD_LEAST_DELTA = 1e-12
 _PLD_MOST_RATIO = 30.0
 _PLD_MOST_EPSILON = 300.0
 _FEW_ORDERS = (1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
+_ROUGH_ORDERS = (*_FEW_ORDERS, 48.0, 64.0, 96.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0)
+_ROUGH_INTERVAL = 1e-3
 
 Events = Event | Iterable[Event]
 
@@ -214,10 +218,10 @@ def _with_slack(
 
 
 @lru_cache(maxsize=64)
-def _pld(event: Event, relation: str) -> Any:
+def _pld(event: Event, relation: str, interval: float = 1e-4) -> Any:
     from dp_accounting.pld import PLDAccountant
 
-    accountant = PLDAccountant(relation_of(relation))
+    accountant = PLDAccountant(relation_of(relation), value_discretization_interval=interval)
     accountant.compose(translate(event, "pld", relation), event.count)
     return accountant._pld
 
@@ -232,6 +236,20 @@ def _composed_pld(merged: tuple[Event, ...], relation: str) -> Any:
 
 def _pld_epsilon(merged: tuple[Event, ...], delta: float, relation: str) -> float:
     return float(_composed_pld(merged, relation).get_epsilon_for_delta(delta))
+
+
+def rough_pld_epsilon(event: Event, *, delta: float, relation: str) -> float:
+    """Return PLD's epsilon on a coarse grid: an upper bound, for a search to begin with."""
+    return float(_pld(event, relation, _ROUGH_INTERVAL).get_epsilon_for_delta(delta))
+
+
+def rough_rdp_epsilon(event: Event, *, delta: float, relation: str, target: float) -> float:
+    """Return RDP's epsilon at few orders: an upper bound, for a search near `target`."""
+    # Beyond this order the conversion costs less than a quarter of the target: dear, and no use.
+    most = max(8.0, -4.0 * math.log(delta) / target)
+    orders = [order for order in _ROUGH_ORDERS if order <= most]
+    values = rdp_values((event,), orders, relation)
+    return math.inf if values is None else _converted(orders, values, delta)
 
 
 def rdp_values(merged: Iterable[Event], orders: Sequence[float], relation: str) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from veil import dp
-from veil.dp import accounting
+from veil.dp import accounting, calibration
 from veil.dp._gaussian import gaussian_epsilon, gaussian_log_delta, gaussian_mu
 
 ADD = "add-or-remove-one"
@@ -267,6 +267,8 @@ def test_gaussian_epsilon_inverts_delta(mu):
         (2.0, 1.0, 5, "gaussian", ADD),
         (1.0, 0.02, 200, "rdp", "zero-out"),
         (1.0, 0.1, 64, "pld", "replace-one"),
+        (8.0, 0.25, 30, "pld", ADD),
+        (0.7, 0.003, 20, "best", ADD),
     ],
 )
 def test_calibrated_multiplier_meets_the_target(target, q, steps, accountant, relation):
@@ -282,6 +284,42 @@ def test_calibrated_multiplier_meets_the_target(target, q, steps, accountant, re
         gaussian(z, q=q, count=steps), delta=1e-6, relation=relation, accountant=accountant
     )
     assert target * (1 - 2e-5) <= spent <= target
+
+
+def test_the_same_calibration_costs_nothing_the_second_time(monkeypatch):
+    arguments = {
+        "target_epsilon": 1.5,
+        "target_delta": 1e-6,
+        "sampling_probability": 0.2,
+        "steps": 7,
+    }
+    first = dp.calibrate_noise_multiplier(**arguments)
+    monkeypatch.setattr(calibration, "epsilon", lambda *_, **__: pytest.fail("computed again"))
+    assert dp.calibrate_noise_multiplier(**arguments) == first
+
+
+def test_a_calibration_asks_the_accountant_itself_a_few_times(monkeypatch):
+    asked = []
+
+    def counted(event, **more):
+        asked.append(event)
+        return dp.epsilon(event, **more)
+
+    monkeypatch.setattr(calibration, "epsilon", counted)
+    z = dp.calibrate_noise_multiplier(
+        target_epsilon=6.0, target_delta=2e-4, sampling_probability=0.25, steps=31
+    )
+    assert len(asked) <= 4
+    assert z in [event.sigma for event in asked]
+
+
+def test_a_target_that_sampling_alone_meets_is_met():
+    z = dp.calibrate_noise_multiplier(
+        target_epsilon=1.0, target_delta=1e-2, sampling_probability=1e-3, steps=1
+    )
+    spent = dp.epsilon(gaussian(z, q=1e-3, count=1), delta=1e-2, relation=ADD, accountant="pld")
+    assert spent <= 1.0
+    assert z < 0.3
 
 
 # --- wrong use ------------------------------------------------------------------------------------
