@@ -42,14 +42,16 @@ class FixedPoint:
         Most vectors in a sum.
     rounding : {"stochastic", "nearest"}
         Stochastic rounding is unbiased to within 2**-32 granularities; nearest has ties to even.
+    noise : int, default 0
+        Largest magnitude of integer noise in a sum, for which the ring leaves room besides.
 
     Attributes
     ----------
     granularity : float
         g, the least power of two with ``clip / g <= 2**(bits-1) - 1``.
     ring_bits : int
-        w, the least width with ``2**w > max_summands * (2**bits - 1)``; words are uint32 up to
-        w = 32 and uint64 above.
+        w, the least width with ``2**w > max_summands * (2**bits - 1) + 2 * noise``; words are
+        uint32 up to w = 32 and uint64 above.
 
     Raises
     ------
@@ -68,6 +70,7 @@ class FixedPoint:
     bits: int
     max_summands: int
     rounding: Literal["stochastic", "nearest"]
+    noise: int = 0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.clip) and 2.0**-500 <= self.clip <= 2.0**500):
@@ -76,12 +79,15 @@ class FixedPoint:
             raise ValueError(f"bits: expected 2 to {_MAX_BITS}, got {self.bits}")
         if self.max_summands < 1:
             raise ValueError(f"max_summands: expected at least 1, got {self.max_summands}")
+        if self.noise < 0:
+            raise ValueError(f"noise: expected 0 or more, got {self.noise}")
         if self.rounding not in ("stochastic", "nearest"):
             raise ValueError(f'rounding: expected "stochastic" or "nearest", got {self.rounding!r}')
         if self.ring_bits > 64:
+            besides = f" and noise up to {self.noise}" if self.noise else ""
             raise ValueError(
-                f"max_summands: {self.max_summands} values of {self.bits} bits need a ring of "
-                f"{self.ring_bits} bits, expected at most 64; use fewer bits or summands"
+                f"max_summands: {self.max_summands} values of {self.bits} bits{besides} need a "
+                f"ring of {self.ring_bits} bits, expected at most 64; use fewer bits or summands"
             )
 
     @property
@@ -95,7 +101,7 @@ class FixedPoint:
     @property
     def ring_bits(self) -> int:
         """Width of the ring, w."""
-        return int(self.max_summands * ((1 << self.bits) - 1)).bit_length()
+        return int(self.max_summands * ((1 << self.bits) - 1) + 2 * self.noise).bit_length()
 
     @property
     def _levels(self) -> int:
@@ -166,7 +172,7 @@ class FixedPoint:
         total: NDArray[Any],
         count: int,
         *,
-        noise: int = 0,
+        noise: int | None = None,
         out: NDArray[np.float64] | None = None,
         threads: int | None = None,
     ) -> NDArray[np.float64]:
@@ -178,8 +184,9 @@ class FixedPoint:
             Sum in the ring; bits above ``ring_bits`` are ignored.
         count : int
             Number of vectors in it, 1 to `max_summands`.
-        noise : int, default 0
-            Largest magnitude of integer noise that the sum may hold besides.
+        noise : int, optional
+            Largest magnitude of integer noise that the sum may hold besides; the codec's own if
+            left out.
         out : ndarray of float64, shape of `total`, optional
             Receives the numbers.
         threads : int, optional
@@ -200,6 +207,7 @@ class FixedPoint:
         """
         if not 1 <= count <= self.max_summands:
             raise ValueError(f"count: expected 1 to {self.max_summands}, got {count}")
+        noise = self.noise if noise is None else noise
         if noise < 0:
             raise ValueError(f"noise: expected 0 or more, got {noise}")
         if out is None:

@@ -73,6 +73,7 @@ veil.fl.FedAdagrad
 veil.fl.Scaffold
 veil.fl.PlainSum
 veil.fl.CentralDP
+veil.fl.DistributedDP
 veil.fl.simulate(task, sites, strategy, *, rounds, seed, aggregator?, privacy?, on_round?)
 """
 
@@ -107,6 +108,8 @@ IMPLIED = {
     "calibrate_noise_multiplier(relation)",
     # None is refused when the run is private, and the only value that a plain run may have.
     "simulate(ledger)",
+    # Skellam's events need it and all others refuse it.
+    "Event(l1_sensitivity)",
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from veil.errors import PolicyRefused
-from veil.secagg import Client, Policy
+from veil.secagg import Client, NoiseShare, Policy
 
 LIMITS = {"min_cohort": 3, "min_survivors": 3, "max_corrupt": 1}
 
@@ -41,6 +41,19 @@ def test_another_codec_is_refused(config, make_codec):
     join(config, codec=config.codec)
     with pytest.raises(PolicyRefused, match="codec"):
         join(config, codec=make_codec(5, clip=8.0))
+
+
+def test_another_noise_is_refused(config):
+    """Without this field a server could talk a site into a session that asks for no noise."""
+    share = NoiseShare(distribution="discrete-gaussian", sigma=10.0)
+    join(config)
+    with pytest.raises(PolicyRefused, match="noise"):
+        join(config, noise=share)
+    codec = dataclasses.replace(config.codec, noise=share.headroom(5))
+    noisy = dataclasses.replace(config, codec=codec, noise=share)
+    join(noisy, noise=share)
+    with pytest.raises(PolicyRefused, match="noise"):
+        join(noisy, noise=dataclasses.replace(share, sigma=9.0))
 
 
 def test_a_roster_asks_for_a_malicious_session(config):

@@ -52,9 +52,7 @@ class Charge:
     @property
     def operation(self) -> tuple[Any, ...]:
         """What must be equal for one charge to be a part of another."""
-        event = self.event
-        kind = (event.kind, event.sigma, event.sensitivity, event.sampling_probability)
-        return (self.label, kind, self.slack, self.additive_delta)
+        return (self.label, self.event.one, self.slack, self.additive_delta)
 
     def of(self, runs: int) -> "Charge":
         """Return the same operation with another number of runs.
@@ -69,10 +67,7 @@ class Charge:
         Charge
             The charge.
         """
-        event = self.event
-        q = event.sampling_probability
-        other = Event(event.kind, event.sigma, event.sensitivity, q, runs)
-        return Charge(self.label, other, self.slack, self.additive_delta)
+        return Charge(self.label, self.event.one.repeat(runs), self.slack, self.additive_delta)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready fields."""

@@ -68,8 +68,7 @@ class Filter:
         UnsupportedEvent
             If RDP has no finite figure for it under the relation.
         """
-        one = Event(event.kind, event.sigma, event.sensitivity, event.sampling_probability, 1)
-        return _cost(one, self.order, self.relation)
+        return _cost(event.one, self.order, self.relation)
 
     def epsilon_of(self, divergence: float) -> float:
         """Return the epsilon that a divergence converts to at the filter's delta."""

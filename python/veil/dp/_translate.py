@@ -7,6 +7,8 @@
   epsilon-DP mechanism is a post-processing of it (Kairouz, Oh and Viswanath 2015, Theorem 2.1), so
   that its own relation, replace-one, stands for any. Below the (epsilon^2 / 2)-zCDP of Bun and
   Steinke 2016, Proposition 1.4, which serves where epsilon is too large for a double.
+- Skellam noise has the bound a rho + xi at whole orders a (Agarwal, Kairouz and Liu 2021, arXiv
+  2110.04995): a zCDP event with an offset, never used at other orders, nor sampled.
 - A discrete Laplace under replace-one and in RDP is charged as the pure event of its largest loss.
 """
 
@@ -15,9 +17,10 @@ from typing import Any
 
 from veil.dp.events import Event
 
-__all__ = ["ACCOUNTANTS", "PURE_KINDS", "relation_of", "translate"]
+__all__ = ["ACCOUNTANTS", "PURE_KINDS", "SKELLAM_MOST_ORDER", "relation_of", "translate"]
 
 PURE_KINDS = ("pure", "discrete-laplace")
+SKELLAM_MOST_ORDER = 256
 ACCOUNTANTS = ("gaussian", "pld", "rdp")
 
 
@@ -41,7 +44,7 @@ def _for_pld(event: Event, relation: str) -> Any | None:
     from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent
     from dp_accounting.dp_event import DiscreteLaplaceDpEvent
 
-    if event.kind == "discrete-gaussian":
+    if event.kind in ("discrete-gaussian", "skellam"):
         return None
     if event.kind == "gaussian":
         distance = 2.0 if relation == "replace-one" else 1.0
@@ -70,6 +73,8 @@ def _for_rdp(event: Event, relation: str) -> Any | None:
         return _randomized_response(event.ratio) or ZCDpEvent(event.ratio**2 / 2.0)
     if event.kind == "discrete-gaussian":
         return ZCDpEvent(event.ratio**2 / 2.0)
+    if event.kind == "skellam":
+        return ZCDpEvent(event.ratio**2 / 2.0, 1.5 * event.l1_sensitivity / event.sigma**2)
     inner = GaussianDpEvent(1.0 / event.ratio)
     if event.sampling_probability == 1.0:
         return inner

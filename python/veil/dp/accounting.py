@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import astuple
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from veil.dp._gaussian import gaussian_epsilon, gaussian_log_delta, gaussian_mu
-from veil.dp._translate import ACCOUNTANTS, PURE_KINDS, relation_of, translate
+from veil.dp._translate import (
+    ACCOUNTANTS,
+    PURE_KINDS,
+    SKELLAM_MOST_ORDER,
+    relation_of,
+    translate,
+)
 from veil.dp.events import Event, check_delta, check_relation
 from veil.errors import UnsupportedEvent
 
@@ -60,14 +67,13 @@ def merge_events(events: Events) -> tuple[Event, ...]:
         Sorted, so that equal compositions give equal tuples.
     """
     square = 0.0
-    counts: dict[tuple[str, float, float, float], int] = {}
+    counts: dict[Event, int] = {}
     for event in (events,) if isinstance(events, Event) else events:
         if event.kind == "gaussian" and event.sampling_probability == 1.0:
             square += event.count * event.ratio**2
             continue
-        key = (event.kind, event.sigma, event.sensitivity, event.sampling_probability)
-        counts[key] = counts.get(key, 0) + event.count
-    merged = [Event(*key, count) for key, count in sorted(counts.items())]
+        counts[event.one] = counts.get(event.one, 0) + event.count
+    merged = [one.repeat(counts[one]) for one in sorted(counts, key=astuple)]
     if square > 0.0:
         merged.insert(0, Event.gaussian(sigma=1.0, sensitivity=math.sqrt(square)))
     return tuple(merged)
@@ -253,7 +259,10 @@ def rough_rdp_epsilon(event: Event, *, delta: float, relation: str, target: floa
 
 
 def rdp_values(merged: Iterable[Event], orders: Sequence[float], relation: str) -> Any:
-    """Return the composition's Renyi divergence at each order, or None if RDP has no event."""
+    """Return the composition's Renyi divergence at each order, or None if RDP has no event.
+
+    It is infinite at orders for which an event's bound says nothing.
+    """
     from dp_accounting.rdp import RdpAccountant
 
     total = np.zeros(len(orders))
@@ -266,8 +275,15 @@ def rdp_values(merged: Iterable[Event], orders: Sequence[float], relation: str) 
         accountant = RdpAccountant(orders, relation_of(own))
         with _without_warnings_of_excluded_orders():
             accountant.compose(translated, event.count)
-        total += accountant.rdp
+        total += np.where(_known(event, np.asarray(orders)), accountant.rdp, np.inf)
     return total
+
+
+def _known(event: Event, orders: Any) -> Any:
+    """Say at which orders an event's divergence is known; Skellam's bound holds at whole ones."""
+    if event.kind != "skellam":
+        return np.ones(orders.shape, np.bool_)
+    return (orders == np.floor(orders)) & (orders >= 2) & (orders <= SKELLAM_MOST_ORDER)
 
 
 @contextmanager

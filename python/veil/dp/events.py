@@ -7,13 +7,13 @@ sum of values clipped to norm C it is C under add-or-remove-one and zero-out, 2C
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 __all__ = ["RELATIONS", "Event", "check_count", "check_delta", "check_positive", "check_relation"]
 
 RELATIONS = ("add-or-remove-one", "replace-one", "zero-out")
-KINDS = ("gaussian", "discrete-gaussian", "discrete-laplace", "pure")
+KINDS = ("gaussian", "discrete-gaussian", "discrete-laplace", "pure", "skellam")
 
 
 def check_relation(relation: str) -> str:
@@ -53,11 +53,11 @@ def check_count(name: str, value: int) -> int:
 class Event:
     """One private operation, repeated `count` times.
 
-    Use the constructors `gaussian`, `discrete_gaussian`, `discrete_laplace` and `pure`.
+    Use the constructors `gaussian`, `discrete_gaussian`, `discrete_laplace`, `skellam` and `pure`.
 
     Parameters
     ----------
-    kind : {"gaussian", "discrete-gaussian", "discrete-laplace", "pure"}
+    kind : {"gaussian", "discrete-gaussian", "discrete-laplace", "pure", "skellam"}
         Family of the noise.
     sigma : float
         Scale of the noise, in the unit of `sensitivity`.
@@ -69,6 +69,8 @@ class Event:
         ``"gaussian"`` may be sampled.
     count : int
         How many times the operation runs.
+    l1_sensitivity : float
+        L1 sensitivity in lattice units, of kind ``"skellam"`` alone, else 0.
 
     Raises
     ------
@@ -88,6 +90,7 @@ class Event:
     sensitivity: float
     sampling_probability: float = 1.0
     count: int = 1
+    l1_sensitivity: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -103,6 +106,13 @@ class Event:
             raise ValueError(
                 f"sampling_probability: expected 1 for kind {self.kind!r}, got {q!r}; no "
                 "accountant amplifies this kind by sampling"
+            )
+        if self.kind == "skellam":
+            l1 = check_positive("l1_sensitivity", self.l1_sensitivity)
+            object.__setattr__(self, "l1_sensitivity", l1)
+        elif self.l1_sensitivity != 0.0:
+            raise ValueError(
+                f"l1_sensitivity: expected 0 for kind {self.kind!r}, got {self.l1_sensitivity!r}"
             )
         if self.kind == "discrete-laplace" and not self.sensitivity.is_integer():
             raise ValueError(
@@ -178,6 +188,31 @@ class Event:
         return cls("discrete-laplace", scale, sensitivity, 1.0, count)
 
     @classmethod
+    def skellam(
+        cls, *, variance: float, sensitivity: float, l1_sensitivity: float, count: int = 1
+    ) -> "Event":
+        """Skellam noise on an integer vector, by its Renyi bound at whole orders up to 256.
+
+        Parameters
+        ----------
+        variance : float
+            Of the noise on each value, in lattice units.
+        sensitivity, l1_sensitivity : float
+            L2 and L1, in lattice units.
+        count : int
+            How many times it runs.
+
+        Returns
+        -------
+        Event
+            The event: divergence of order a at most a rho + xi, rho = sensitivity^2 / (2 variance)
+            and xi = 3 l1_sensitivity / (2 variance); Agarwal, Kairouz and Liu 2021, arXiv
+            2110.04995.
+        """
+        sigma = math.sqrt(check_positive("variance", variance))
+        return cls("skellam", sigma, sensitivity, 1.0, count, l1_sensitivity)
+
+    @classmethod
     def pure(cls, *, epsilon: float, count: int = 1) -> "Event":
         """Any mechanism that is `epsilon`-DP under the ledger's relation.
 
@@ -200,6 +235,11 @@ class Event:
         """Sensitivity over sigma: mu of a Gaussian, epsilon of a Laplace or pure event."""
         return self.sensitivity / self.sigma
 
+    @property
+    def one(self) -> "Event":
+        """The same operation, run once."""
+        return replace(self, count=1)
+
     def repeat(self, count: int) -> "Event":
         """Return the same operation, run `count` times as often.
 
@@ -213,17 +253,11 @@ class Event:
         Event
             The event of all runs together.
         """
-        return Event(
-            self.kind,
-            self.sigma,
-            self.sensitivity,
-            self.sampling_probability,
-            self.count * check_count("count", count),
-        )
+        return replace(self, count=self.count * check_count("count", count))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-ready values."""
-        return asdict(self)
+        """Return the fields that the kind has as JSON-ready values."""
+        return {name: value for name, value in asdict(self).items() if name in _fields(self.kind)}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Event":
@@ -245,9 +279,16 @@ class Event:
         ValueError
             If a field is missing, unknown or outside its range.
         """
-        if set(fields) != set(cls.__slots__):
+        expected = _fields(fields.get("kind"))
+        if set(fields) != set(expected):
             raise ValueError(
-                f"event: expected the fields {', '.join(cls.__slots__)}; got "
+                f"event: expected the fields {', '.join(expected)}; got "
                 f"{', '.join(sorted(map(str, fields)))}"
             )
         return cls(**fields)
+
+
+def _fields(kind: Any) -> tuple[str, ...]:
+    """Names of the fields that an event of a kind is written with."""
+    names = tuple(Event.__slots__)
+    return names if kind == "skellam" else tuple(n for n in names if n != "l1_sensitivity")

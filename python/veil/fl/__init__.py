@@ -9,7 +9,7 @@ from veil.fl.aggregate import PlainSum
 from veil.fl.checkpoint import Checkpoint
 from veil.fl.history import History, Round
 from veil.fl.layout import Layout
-from veil.fl.privacy import CentralDP
+from veil.fl.privacy import CentralDP, DistributedDP
 from veil.fl.protocols import Aggregator, Privacy, PrivateTask, Strategy, Task
 from veil.fl.records import GradientCorrection, LocalUpdate, SiteRound, Sum, Upload
 from veil.fl.reduce import weighted_mean
@@ -27,6 +27,7 @@ __all__ = [
     "Aggregator",
     "CentralDP",
     "Checkpoint",
+    "DistributedDP",
     "FedAdagrad",
     "FedAdam",
     "FedAvg",

@@ -125,7 +125,12 @@ class Layout:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Dtype of the vector: float64 if an entry is float64, else float32, which holds all."""
+        """Dtype of the vector: float64 if an entry is float64, else float32, which holds all.
+
+        An upload of lattice points, whose entries are all int64, is of int64.
+        """
+        if set(self.dtypes) == {"int64"}:
+            return np.dtype(np.int64)
         return np.dtype(np.float64 if "float64" in self.dtypes else np.float32)
 
     @property

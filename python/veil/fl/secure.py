@@ -15,7 +15,7 @@ from veil.fl.aggregate import check_upload
 from veil.fl.layout import Layout
 from veil.fl.records import Sum
 from veil.random import SecureGenerator
-from veil.secagg import Client, Config, Policy, Server
+from veil.secagg import Client, Config, NoiseShare, Policy, Server
 from veil.secagg.graph import Adversary
 
 __all__ = ["SecureSum"]
@@ -48,6 +48,9 @@ class SecureSum:
         Refuse to open a sum of fewer sites; None: the sites less the dropouts allowed.
     weight_max : int or None
         Greatest weight of a site (for example its most rows); None: weights must be None.
+    noise : NoiseShare or None, default None
+        The share of noise in each upload (`DistributedDP` draws it); uploads are lattice points
+        then.
     rng : SecureGenerator, optional
         For stochastic rounding; fresh entropy if left out.
     dropouts : callable, optional
@@ -70,6 +73,7 @@ class SecureSum:
         adversary: Adversary,
         min_survivors: int | None,
         weight_max: int | None,
+        noise: NoiseShare | None = None,
         rng: SecureGenerator | None = None,
         dropouts: Dropouts | None = None,
         threads: int | None = None,
@@ -81,6 +85,7 @@ class SecureSum:
             "adversary": adversary,
             "min_survivors": min_survivors,
             "weight_max": weight_max,
+            "noise": noise,
         }
         self._rng = rng
         self._dropouts = dropouts
@@ -93,6 +98,28 @@ class SecureSum:
     def sees_individual_updates(self) -> bool:
         """False: that is the point."""
         return False
+
+    def config(self, *, sites: int, length: int) -> Config:
+        """Return what all parties of a round agree on.
+
+        Parameters
+        ----------
+        sites : int
+            Number of sites that may upload.
+        length : int
+            Values of an upload.
+
+        Returns
+        -------
+        Config
+            The protocol's configuration.
+
+        Raises
+        ------
+        ValueError
+            If no threshold fits the number of sites, or the codec does not.
+        """
+        return Config.for_cohort(sites, codec=self._codec, length=length, **self._limits)
 
     @property
     def bytes_moved(self) -> tuple[int, int]:
@@ -132,9 +159,7 @@ class SecureSum:
         """
         if individual:
             raise ProtocolError("updates: secure aggregation keeps single updates from the server")
-        config = Config.for_cohort(
-            len(site_ids), codec=self._codec, length=layout.size, **self._limits
-        )
+        config = self.config(sites=len(site_ids), length=layout.size)
         if config.adversary == "malicious":
             for site in site_ids:
                 self._identities.setdefault(site, Ed25519PrivateKey.generate())
@@ -243,6 +268,7 @@ class _Session:
             max_corrupt=config.corrupt,
             roster=self._roster,
             codec=config.codec,
+            noise=config.noise,
         )
 
     def share(self) -> None:
@@ -267,7 +293,7 @@ class _Session:
             return
         message = self._clients[client].mask(
             self._relay[client],
-            vector.astype(np.float32) if vector.dtype not in (np.float32, np.float64) else vector,
+            vector,
             context=self._context,
             weight=weight,
             rng=rng,

@@ -18,9 +18,9 @@ class PrivacyStatement:
     mechanism : str
         Name of the mechanism, for example ``"central DP-FedSGD"``.
     unit : str
-        Whom it protects: ``"record"`` or ``"patient"``.
+        Whom it protects: ``"record"``, ``"patient"`` or ``"site"``.
     relation : str
-        Which data sets count as neighbours: ``"add-or-remove-one"``.
+        Which data sets count as neighbours: ``"add-or-remove-one"`` or ``"zero-out"``.
     sensitivity : float
         L2 norm by which one unit changes the total, before rounding.
     sensitivity_widened : float

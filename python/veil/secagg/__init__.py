@@ -3,6 +3,7 @@
 from veil.secagg.client import Client
 from veil.secagg.config import Config, Thresholds
 from veil.secagg.graph import choose_graph
+from veil.secagg.noise import NoiseShare
 from veil.secagg.policy import Policy
 from veil.secagg.replay import FileReplayGuard, MemoryReplayGuard
 from veil.secagg.server import Server
@@ -14,6 +15,7 @@ __all__ = [
     "Config",
     "FileReplayGuard",
     "MemoryReplayGuard",
+    "NoiseShare",
     "Policy",
     "Server",
     "Sum",

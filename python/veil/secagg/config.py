@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, cast
 from veil.errors import TooFewSurvivors
 from veil.fixed_point import FixedPoint
 from veil.secagg.graph import Adversary, choose_graph, count_of, full_graph_threshold
+from veil.secagg.noise import NoiseShare
 
 __all__ = ["Config", "Thresholds"]
 
@@ -79,7 +80,8 @@ class Config:
     graph : {"full", "k-regular"}
         Who shares secrets with whom.
     codec : FixedPoint
-        Numbers to ring elements and back; its ``max_summands`` is at least `n`.
+        Numbers to ring elements and back; its ``max_summands`` is at least `n`, and its ``noise``
+        is what `noise` may add up to.
     length : int
         Elements of each client's vector, at least 1.
     weight_max : int or None
@@ -88,6 +90,10 @@ class Config:
         Key agreement; the second is not post-quantum and refused by default policies.
     cipher : {"aes256-ctr", "chacha20"}
         Keystream of the masks.
+    noise : NoiseShare or None
+        The share of noise that is in each client's vector before it is masked. Vectors are lattice
+        points then, int64, and the sum must be unweighted: a count would be a release without
+        noise.
 
     Raises
     ------
@@ -107,6 +113,7 @@ class Config:
     weight_max: int | None
     kem: Kem
     cipher: Cipher
+    noise: NoiseShare | None = None
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -127,7 +134,23 @@ class Config:
                 f"codec: expected max_summands of at least n = {self.n}, got "
                 f"{self.codec.max_summands}; the ring would overflow"
             )
+        self._check_noise()
         self.thresholds(self.n)
+
+    def _check_noise(self) -> None:
+        if self.noise is None:
+            return
+        if self.weight_max is not None:
+            raise ValueError(
+                f"weight_max: expected None with noise, got {self.weight_max}; the exact sum of "
+                "weights would be a release without noise"
+            )
+        needed = self.noise.headroom(self.n)
+        if self.codec.noise < needed:
+            raise ValueError(
+                f"codec: expected noise of at least {needed} lattice units in a sum of {self.n}, "
+                f"got {self.codec.noise}; the ring would overflow"
+            )
 
     @classmethod
     def for_cohort(
@@ -145,6 +168,7 @@ class Config:
         graph: GraphKind | None = None,
         kem: Kem = "x25519-mlkem768",
         cipher: Cipher = "aes256-ctr",
+        noise: NoiseShare | None = None,
     ) -> Config:
         """Configure a cohort of `n` clients.
 
@@ -172,6 +196,8 @@ class Config:
             Key agreement.
         cipher : {"aes256-ctr", "chacha20"}, default "aes256-ctr"
             Keystream of the masks.
+        noise : NoiseShare, optional
+            The share of noise in each client's vector; left out, vectors carry none.
 
         Returns
         -------
@@ -200,6 +226,7 @@ class Config:
             weight_max=weight_max,
             kem=kem,
             cipher=cipher,
+            noise=noise,
         )
 
     def thresholds(self, participants: int) -> Thresholds:
@@ -279,7 +306,8 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         fields = {name: getattr(self, name) for name in self.__slots__}
-        return {**fields, "codec": self.codec.to_dict()}
+        noise = None if self.noise is None else self.noise.to_dict()
+        return {**fields, "codec": self.codec.to_dict(), "noise": noise}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
@@ -294,4 +322,5 @@ class Config:
             wrong = sorted(set(values) ^ set(cls.__slots__))
             raise ValueError(f"expected the fields {cls.__slots__}; missing or unknown: {wrong}")
         codec = FixedPoint.from_dict(values["codec"])
-        return cls(**{**cast("dict[str, Any]", values), "codec": codec})
+        noise = None if values["noise"] is None else NoiseShare.from_dict(values["noise"])
+        return cls(**{**cast("dict[str, Any]", values), "codec": codec, "noise": noise})

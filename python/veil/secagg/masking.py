@@ -72,7 +72,7 @@ def mask_and_pack(
     masks : MaskKeys
         All keys of this client.
     vector : ndarray of float, shape (config.length,)
-        Clipped first, weighed after.
+        Clipped first, weighed after. Of int64 in a session with noise: lattice points.
     weight : int or None
         Between 1 and ``config.weight_max``, or None when the sum is unweighted.
     rng : SecureGenerator or None
@@ -88,6 +88,9 @@ def mask_and_pack(
     each thread.
     """
     packed = np.frombuffer(out, np.uint8)
+    if config.noise is not None:
+        _mask_points(config, vector, masks, packed, threads)
+        return
     bits = config.codec.ring_bits
     head = _weight_limbs(config, weight)
     first = 0
@@ -144,6 +147,31 @@ def _encode_masked(
         )  # fmt: skip
     except OverflowError as error:
         raise StreamExhausted(str(error)) from None
+
+
+def _mask_points(
+    config: Config,
+    points: NDArray[Any],
+    masks: MaskKeys,
+    out: NDArray[np.uint8],
+    threads: int | None,
+) -> None:
+    """Mask and pack lattice points as they are, block by block."""
+    bits = config.codec.ring_bits
+    block: NDArray[Any] = np.empty(min(_BLOCK, points.size), ring_dtype(config))
+    for start in range(0, points.size, _BLOCK):
+        words = block[: min(_BLOCK, points.size - start)]
+        # Two's complement: what the cast drops are multiples of 2^w, or of more.
+        np.copyto(words, points[start : start + words.size], casting="unsafe")
+        ring.mask_add(
+            words, masks.keys, masks.signs, offset=start, cipher=config.cipher, out=words,
+            threads=threads,
+        )  # fmt: skip
+        _reduce(words, bits)
+        ring.pack_bits(
+            words, bits, out=out[start * bits // 8 : -(-(start + words.size) * bits // 8)]
+        )
+    block.fill(0)
 
 
 def add_packed(config: Config, total: NDArray[Any], payload: memoryview) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from veil.errors import PolicyRefused
 from veil.fixed_point import FixedPoint
 from veil.secagg.config import Config, Thresholds
+from veil.secagg.noise import NoiseShare
 from veil.secagg.replay import MemoryReplayGuard, ReplayGuard
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Policy:
         among these members is accepted. Left out: only an honest-but-curious one.
     codec : FixedPoint, optional
         The only codec accepted: clip, bits, rounding and ring. Left out: any.
+    noise : NoiseShare, optional
+        The only share of noise accepted. Left out: any, and none.
     kems : tuple of str, default ("x25519-mlkem768",)
         Key agreements accepted; "x25519" alone is not post-quantum.
     ciphers : tuple of str, default ("aes256-ctr", "chacha20")
@@ -53,6 +56,7 @@ class Policy:
     max_corrupt: int
     roster: Mapping[int, Ed25519PublicKey] | None = None
     codec: FixedPoint | None = None
+    noise: NoiseShare | None = None
     kems: tuple[str, ...] = ("x25519-mlkem768",)
     ciphers: tuple[str, ...] = ("aes256-ctr", "chacha20")
     graphs: tuple[str, ...] = ("full", "k-regular")
@@ -83,6 +87,8 @@ class Policy:
                  config.length)  # fmt: skip
         if self.codec is not None:
             _require("codec", config.codec == self.codec, self.codec, config.codec)
+        if self.noise is not None:
+            _require("noise", config.noise == self.noise, self.noise, config.noise)
 
     def check_cohort(self, ids: Collection[int], thresholds: Thresholds) -> None:
         """Refuse a cohort that is too small or holds strangers.

@@ -26,6 +26,7 @@ from veil.fl import (
 )
 from veil.fl.layout import Layout
 from veil.fl.privacy import central as mechanism
+from veil.fl.privacy import sampled
 from veil.fl.privacy._noise import LatticeGaussian
 from veil.fl.privacy.clipping import clipped_sum
 
@@ -161,7 +162,7 @@ def test_chunks_of_any_size_give_the_same_sum(site, stream, monkeypatch, limit):
     dp = central(unit="patient", sampling_probability=0.7)
     vector = np.array([0.1, 2.0, -1.0, 0.5])
     expected = dp.contribute(FedAvg(), work(many, vector, stream())).vector
-    monkeypatch.setattr(mechanism, "_CHUNK_BYTES", limit * 8 * 4)
+    monkeypatch.setattr(sampled, "_CHUNK_BYTES", limit * 8 * 4)
     got = dp.contribute(FedAvg(), work(many, vector, stream())).vector
     np.testing.assert_allclose(got, expected, rtol=1e-13)
 

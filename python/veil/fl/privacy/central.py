@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,8 +17,16 @@ from veil.errors import DataError, ProtocolError
 from veil.fl import _checks
 from veil.fl.layout import Entry, Layout
 from veil.fl.privacy._noise import LatticeGaussian, NoisePlan
-from veil.fl.privacy.clipping import chunks, clipped_sum, sample_units
-from veil.fl.protocols import Aggregator, PrivateTask, Strategy, Task
+from veil.fl.privacy.sampled import (
+    check_delta,
+    check_mean_only,
+    check_rounds,
+    check_units,
+    gradient_step,
+    private_task,
+    sampled_sum,
+)
+from veil.fl.protocols import Aggregator, Strategy, Task
 from veil.fl.records import Params, SiteRound, Sum, Upload
 from veil.fl.sites import Site
 from veil.fl.statement import PrivacyStatement
@@ -30,7 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["CentralDP"]
 
 RELATION = "add-or-remove-one"
-_CHUNK_BYTES = 64 << 20
 _NOISE = LatticeGaussian()
 
 
@@ -154,7 +161,7 @@ class CentralDP:
 
         _checks.positive("target_epsilon", target_epsilon)
         _checks.count("population", population)
-        _check_delta("target_delta", target_delta, population)
+        check_delta("target_delta", target_delta, population)
         # Any multiplier does to check the rest before the search, which takes seconds.
         plan = cls(
             noise_multiplier=1.0,
@@ -211,7 +218,7 @@ class CentralDP:
         """
         from veil.dp import epsilon
 
-        _check_delta("delta", delta, self.population)
+        check_delta("delta", delta, self.population)
         slack = self.rounds * self._plan(_checks.count("size", size)).slack
         return float(
             epsilon(self.event(), delta=delta, relation=RELATION, accountant="pld", slack=slack)
@@ -270,18 +277,10 @@ class CentralDP:
         DataError
             If the sites' patients do not fit `unit`, or a patient is declared at two sites.
         """
-        _private(task)
-        if strategy.needs_individual_updates or not strategy.needs_mean_only:
-            raise ValueError(
-                f"strategy: {type(strategy).__name__} needs more than the mean change of the "
-                "model, but DP-FedSGD has no local training; use FedAvg or an adaptive strategy"
-            )
-        if rounds > self.rounds:
-            raise ValueError(f"rounds: the plan accounts for {self.rounds} rounds, got {rounds}")
-        for site in sites:
-            self._check_unit(site)
-        if self.unit == "patient":
-            _check_disjoint(sites)
+        private_task(task)
+        check_mean_only(strategy, why="DP-FedSGD has no local training")
+        check_rounds(rounds, self.rounds)
+        check_units(sites, self.unit)
 
     def upload_layout(self, layout: Layout) -> Layout:
         """Describe an upload: the clipped sum for each floating-point array, in float64.
@@ -320,17 +319,7 @@ class CentralDP:
         DataError
             If a gradient is not finite; nothing has left the site then.
         """
-        task, site, params = _private(work.task), work.site, work.params
-        total = np.zeros(work.layout.size)
-        sampled = sample_units(
-            site.patients, site.n_train, q=self.sampling_probability, rng=work.rng
-        )
-        for rows, starts in chunks(*sampled, most=max(1, _CHUNK_BYTES // (8 * work.layout.size))):
-            each = task.record_gradients(params, site.x[rows], site.y[rows])
-            gradients = each.astype(np.float64, copy=False)
-            if len(starts) < len(rows):
-                gradients = np.add.reduceat(gradients, starts, axis=0)
-            total += clipped_sum(gradients, self.max_grad_norm, site=site.id)
+        total = sampled_sum(work, q=self.sampling_probability, clip=self.max_grad_norm)
         return Upload(total, None)
 
     def release(self, total: Sum, *, task: Task, params: Params, rng: SecureGenerator) -> Sum:
@@ -363,11 +352,9 @@ class CentralDP:
             raise ProtocolError("weight: expected None under differential privacy, got a count")
         if not np.isfinite(total.total).all():
             raise DataError("total: expected finite values; nothing was released")
-        private = _private(task)
         noisy = _NOISE.add(total.total, self._plan(total.total.size), rng)
-        gradient = noisy / (self.sampling_probability * self.population)
-        gradient += private.penalty_gradient(params)
-        return Sum(-private.learning_rate * gradient, 1.0, total.survivors)
+        expected = self.sampling_probability * self.population
+        return gradient_step(noisy, expected, task=task, params=params, total=total)
 
     def statement(self, layout: Layout, *, seeded: bool) -> PrivacyStatement:
         """Say everything about the guarantee that a report must.
@@ -446,45 +433,4 @@ class CentralDP:
     def _plan(self, size: int) -> NoisePlan:
         return _NOISE.plan(
             noise_multiplier=self.noise_multiplier, sensitivity=self.max_grad_norm, size=size
-        )
-
-    def _check_unit(self, site: Site) -> None:
-        if self.unit == "patient" and site.patients is None:
-            raise DataError(
-                f"site {site.id!r}: patients: expected patient ids for unit='patient', got None; "
-                "if each row is its own patient, say unit='record'"
-            )
-        if self.unit == "record" and site.n_patients < site.n_train:
-            raise DataError(
-                f"site {site.id!r}: patients: some patients have several rows, which "
-                "unit='record' would not protect; say unit='patient'"
-            )
-
-
-def _private(task: Task) -> PrivateTask:
-    needed = ("record_gradients", "penalty_gradient", "learning_rate")
-    if not all(hasattr(task, name) for name in needed):
-        raise TypeError(
-            f"task: expected per-record gradients, but {type(task).__name__} does not have all of "
-            f"{', '.join(needed)}"
-        )
-    return cast(PrivateTask, task)
-
-
-def _check_disjoint(sites: Sequence[Site]) -> None:
-    owners: dict[Any, str] = {}
-    for site in sites:
-        for patient in np.unique(np.asarray(site.patients)).tolist():
-            if owners.setdefault(patient, site.id) != site.id:
-                raise DataError(
-                    f"sites {owners[patient]!r} and {site.id!r} declare one patient; give each "
-                    "patient to one site, or make ids global by putting the site's name in front"
-                )
-
-
-def _check_delta(name: str, delta: float, population: int) -> None:
-    if not 0 < delta < 1 / population:
-        raise ValueError(
-            f"{name}: expected a number in (0, 1/n) with n = {population} patients, got {delta!r}; "
-            f"1/(10n) = {0.1 / population:.2g} is usual"
         )

@@ -162,7 +162,8 @@ class Client:
         message : bytes
             From the server.
         vector : ndarray of float, shape (config.length,)
-            Finite; clipped by the codec.
+            Finite; clipped by the codec. In a session with noise: of int64, lattice points with
+            this client's noise in them, reduced to the ring as they are.
         context : bytes
             ``Layout.digest`` of the very model that this client trained from, at most 64 bytes;
             clients with other models get masks that do not cancel.

@@ -15,14 +15,22 @@ _BLOCK = 1 << 16
 
 
 def check_vector(config: Config, vector: Any) -> NDArray[Any]:
-    """Refuse a vector of another type, shape, or with a value that is not finite."""
-    if not isinstance(vector, np.ndarray) or vector.dtype not in (np.float32, np.float64):
+    """Refuse a vector of another type, shape, or with a value that is not finite or in range."""
+    kinds = (np.float32, np.float64) if config.noise is None else (np.int64,)
+    if not isinstance(vector, np.ndarray) or vector.dtype not in kinds:
         kind = getattr(vector, "dtype", type(vector).__name__)
-        raise TypeError(f"vector: expected a float32 or float64 array, got {kind}")
+        wanted = (
+            "a float32 or float64 array"
+            if config.noise is None
+            else "an int64 array of lattice points with this client's noise in them"
+        )
+        raise TypeError(f"vector: expected {wanted}, got {kind}")
     if vector.shape != (config.length,):
         raise ValueError(f"vector: expected shape ({config.length},), got {vector.shape}")
     if not vector.flags.c_contiguous:
         raise ValueError("vector: expected a contiguous array; pass np.ascontiguousarray(vector)")
+    if config.noise is not None:
+        return vector
     for start in range(0, vector.size, _BLOCK):  # no boolean temporary of the vector's size
         if not np.isfinite(vector[start : start + _BLOCK]).all():
             raise ValueError("vector: expected finite values, got NaN or infinity")

@@ -1,0 +1,224 @@
+"""What central and distributed DP-FedSGD share: the checks, a site's sum, and the server's step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veil.errors import DataError
+from veil.fl.privacy.clipping import chunks, clipped_sum, sample_units
+from veil.fl.protocols import PrivateTask, Strategy, Task
+from veil.fl.records import Params, SiteRound, Sum
+from veil.fl.sites import Site
+
+__all__ = [
+    "check_delta",
+    "check_mean_only",
+    "check_rounds",
+    "check_units",
+    "gradient_step",
+    "private_task",
+    "sampled_sum",
+]
+
+_CHUNK_BYTES = 64 << 20
+
+
+def check_delta(name: str, delta: float, population: int, *, of: str = "patients") -> None:
+    """Refuse a delta at which a mechanism may publish a whole unit.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument.
+    delta : float
+        The value.
+    population : int
+        Number of units.
+    of : str
+        What the units are.
+
+    Raises
+    ------
+    ValueError
+        Unless delta lies in (0, 1/population).
+    """
+    if not 0 < delta < 1 / population:
+        raise ValueError(
+            f"{name}: expected a number in (0, 1/n) with n = {population} {of}, got {delta!r}; "
+            f"1/(10n) = {0.1 / population:.2g} is usual"
+        )
+
+
+def check_mean_only(strategy: Strategy, *, why: str) -> None:
+    """Refuse a strategy that needs more than a mean model change.
+
+    Parameters
+    ----------
+    strategy : Strategy
+        The strategy.
+    why : str
+        What the mechanism cannot give.
+
+    Raises
+    ------
+    ValueError
+        If it reads single updates or has a part in local training.
+    """
+    if strategy.needs_individual_updates or not strategy.needs_mean_only:
+        raise ValueError(
+            f"strategy: {type(strategy).__name__} needs more than the mean change of the "
+            f"model, but {why}; use FedAvg or an adaptive strategy"
+        )
+
+
+def check_rounds(rounds: int, planned: int) -> None:
+    """Refuse more rounds than are accounted for.
+
+    Parameters
+    ----------
+    rounds, planned : int
+        To be run, and accounted for.
+
+    Raises
+    ------
+    ValueError
+        If there are more.
+    """
+    if rounds > planned:
+        raise ValueError(f"rounds: the plan accounts for {planned} rounds, got {rounds}")
+
+
+def check_units(sites: Sequence[Site], unit: str) -> None:
+    """Refuse sites whose patients the unit would not protect.
+
+    Parameters
+    ----------
+    sites : sequence of Site
+        Who trains.
+    unit : {"patient", "record"}
+        Whom to protect.
+
+    Raises
+    ------
+    DataError
+        If patient ids are missing, a patient has several rows under ``unit="record"``, or one
+        patient is declared at two sites.
+    """
+    for site in sites:
+        if unit == "patient" and site.patients is None:
+            raise DataError(
+                f"site {site.id!r}: patients: expected patient ids for unit='patient', got None; "
+                "if each row is its own patient, say unit='record'"
+            )
+        if unit == "record" and site.n_patients < site.n_train:
+            raise DataError(
+                f"site {site.id!r}: patients: some patients have several rows, which "
+                "unit='record' would not protect; say unit='patient'"
+            )
+    if unit == "patient":
+        _check_disjoint(sites)
+
+
+def _check_disjoint(sites: Sequence[Site]) -> None:
+    owners: dict[Any, str] = {}
+    for site in sites:
+        for patient in np.unique(np.asarray(site.patients)).tolist():
+            if owners.setdefault(patient, site.id) != site.id:
+                raise DataError(
+                    f"sites {owners[patient]!r} and {site.id!r} declare one patient; give each "
+                    "patient to one site, or make ids global by putting the site's name in front"
+                )
+
+
+def private_task(task: Task) -> PrivateTask:
+    """Return the task as one whose gradients are known per record.
+
+    Parameters
+    ----------
+    task : Task
+        Any task.
+
+    Returns
+    -------
+    PrivateTask
+        The same object.
+
+    Raises
+    ------
+    TypeError
+        If it lacks a member.
+    """
+    needed = ("record_gradients", "penalty_gradient", "learning_rate")
+    if not all(hasattr(task, name) for name in needed):
+        raise TypeError(
+            f"task: expected per-record gradients, but {type(task).__name__} does not have all of "
+            f"{', '.join(needed)}"
+        )
+    return cast(PrivateTask, task)
+
+
+def sampled_sum(work: SiteRound, *, q: float, clip: float) -> NDArray[np.float64]:
+    """Draw a site's patients, clip each one's gradient, and sum.
+
+    Parameters
+    ----------
+    work : SiteRound
+        What the site has in hand.
+    q : float
+        Probability with which each patient is drawn.
+    clip : float
+        L2 norm to which each patient's gradient is clipped.
+
+    Returns
+    -------
+    ndarray of float64, shape (layout.size,)
+        The sum, zero when nobody was drawn.
+
+    Raises
+    ------
+    DataError
+        If a gradient is not finite.
+    """
+    task, site, params = private_task(work.task), work.site, work.params
+    total = np.zeros(work.layout.size)
+    sampled = sample_units(site.patients, site.n_train, q=q, rng=work.rng)
+    for rows, starts in chunks(*sampled, most=max(1, _CHUNK_BYTES // (8 * work.layout.size))):
+        each = task.record_gradients(params, site.x[rows], site.y[rows])
+        gradients = each.astype(np.float64, copy=False)
+        if len(starts) < len(rows):
+            gradients = np.add.reduceat(gradients, starts, axis=0)
+        total += clipped_sum(gradients, clip, site=site.id)
+    return total
+
+
+def gradient_step(
+    noisy: NDArray[np.float64], expected: float, *, task: Task, params: Params, total: Sum
+) -> Sum:
+    """Turn a noisy sum of gradients into the model change of one gradient step.
+
+    Parameters
+    ----------
+    noisy : ndarray of float64, shape (layout.size,)
+        The sum with its noise.
+    expected : float
+        q·N, the public denominator.
+    task : Task
+        Gives step size and penalty, which depends on the model alone.
+    params : dict of str to ndarray
+        The model of this round.
+    total : Sum
+        Whose survivors are kept.
+
+    Returns
+    -------
+    Sum
+        Whose mean is −η·(noisy/(q·N) + penalty gradient).
+    """
+    private = private_task(task)
+    gradient = noisy / expected
+    gradient += private.penalty_gradient(params)
+    return Sum(-private.learning_rate * gradient, 1.0, total.survivors)
