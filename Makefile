@@ -90,7 +90,7 @@ lint: $(call stamp,test dev)
 	'$(bin)/mypy'
 	'$(bin)/numpydoc' lint $$(find python/veil -name '*.py')
 	'$(bin)/clang-format' --dry-run --Werror $$(find cpp -name '*.cpp' -o -name '*.hpp')
-	'$(bin)/cmake' -S . -B build/lint -G Ninja -DCMAKE_MAKE_PROGRAM='$(abspath $(bin))/ninja' \
+	'$(bin)/cmake' -S . -B build/lint -G Ninja -DVEIL_UNITY=OFF -DCMAKE_MAKE_PROGRAM='$(abspath $(bin))/ninja' \
 	  -DPython_EXECUTABLE='$(abspath $(bin))/python' \
 	  -Dpybind11_DIR="$$('$(bin)/python' -m pybind11 --cmakedir)" >/dev/null
 	find cpp/src cpp/bindings -name '*.cpp' -print0 | \
