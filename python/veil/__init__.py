@@ -19,6 +19,7 @@ _SUBMODULES = frozenset(
         "errors",
         "fixed_point",
         "fl",
+        "integrations",
         "noise",
         "random",
         "report",

@@ -16,7 +16,7 @@ RECORD_METHODS = {"to_dict", "from_dict"}  # the same in every record
 
 def offered() -> Iterator[str]:
     """Functions, classes and their methods that `veil.<subpackage>.__all__` names."""
-    for subpackage in sorted(veil._SUBMODULES):
+    for subpackage in sorted({*veil._SUBMODULES, "integrations.flower"}):
         module = importlib.import_module(f"veil.{subpackage}")
         for name in module.__all__:
             value = getattr(module, name)

@@ -110,6 +110,7 @@ IMPLIED = {
     "simulate(ledger)",
     # Skellam's events need it and all others refuse it.
     "Event(l1_sensitivity)",
+    "SecureStrategy(ledger)",
 }
 
 

@@ -3,6 +3,7 @@
 from veil.secagg.client import Client
 from veil.secagg.config import Config, Thresholds
 from veil.secagg.graph import choose_graph
+from veil.secagg.identity import Identity, Roster
 from veil.secagg.noise import NoiseShare
 from veil.secagg.policy import Policy
 from veil.secagg.replay import FileReplayGuard, MemoryReplayGuard
@@ -14,9 +15,11 @@ __all__ = [
     "Client",
     "Config",
     "FileReplayGuard",
+    "Identity",
     "MemoryReplayGuard",
     "NoiseShare",
     "Policy",
+    "Roster",
     "Server",
     "Sum",
     "Thresholds",

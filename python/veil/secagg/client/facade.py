@@ -108,6 +108,11 @@ class Client:
         """Whether the last message has been made."""
         return isinstance(self._state, Finished)
 
+    @property
+    def last_message(self) -> bytes:
+        """The message of the last step, for a request that came twice; empty before the first."""
+        return self._last[1]
+
     def advertise(self) -> bytes:
         """Round 0: this client's public keys.
 

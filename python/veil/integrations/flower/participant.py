@@ -1,0 +1,203 @@
+"""The site's side: answer each step of a request, train once, send nothing in clear."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from veil._optional import require
+from veil.errors import PolicyRefused, ProtocolError
+from veil.integrations.flower.envelope import Envelope, Step, without_envelope
+from veil.integrations.flower.store import Session, Store, signing_key
+from veil.integrations.flower.terms import Terms, describe_privacy
+from veil.integrations.flower.vectors import Contribution, Model, model_of, with_metrics
+from veil.random import SecureGenerator
+from veil.secagg import Client, Config, FileReplayGuard, Policy
+from veil.secagg.identity import Identity
+from veil.secagg.replay import MemoryReplayGuard
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from flwr.app import Context, Message
+
+__all__ = ["Participant", "Setting", "Train"]
+
+Train = Callable[["Message", Model, Config], Contribution]
+"""From a message without Veil's records, its model and the session to what the site brings."""
+Setting = Any
+"""A value, or a function from the node's Context to it."""
+
+_FAILED = "training failed at the site; its own log says why"
+_log = logging.getLogger("veil.flower")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Participant:
+    """A site's settings, and how it answers.
+
+    Parameters
+    ----------
+    policy : Policy or callable
+        What the site accepts.
+    identity : Identity, path, callable or None
+        Its secret; None reads the path from the node's ``identity`` setting.
+    metrics : mapping of str to float
+        Metrics that may be sent in the masked vector, each with its bound.
+    privacy : Privacy or None
+        The mechanism that the server must name too.
+    """
+
+    policy: Setting
+    identity: Setting
+    metrics: Mapping[str, float]
+    privacy: Any
+
+    def answer(self, message: Message, context: Context, train: Train) -> Message:
+        """Answer one message; a fault of one step leaves the others as they are."""
+        flwr = require("flwr.app", "flower")
+        try:
+            request = Envelope.of(message.content)
+            identity = self._identity(context)
+            store = Store.open(context.state, identity, self._policy(context, identity))
+            answer = store.answered(request)
+        except ProtocolError as error:
+            return refusal(message, str(error))
+        if answer is None:
+            shown = copy(message)
+            shown.content = without_envelope(message.content)
+            answer = self._answer(request, store, shown, train)
+            store.answer(request, answer)
+            store.save(context.state)
+        reply: Message = flwr.Message(flwr.RecordDict(answer.records()), reply_to=message)
+        return reply
+
+    def _answer(self, request: Envelope, store: Store, message: Message, train: Train) -> Envelope:
+        steps: list[Step] = []
+        refused: dict[str, str] = {}
+        for step in request.steps:
+            try:
+                payload = self._step(step, store, message, train)
+                steps.append(Step(step.name, step.session, payload))
+            except ProtocolError as error:
+                refused[step.key] = str(error)
+                _log.warning("%s refused: %s", step.key, error)
+                store.sessions.pop(step.session, None)
+            except Exception:
+                # What goes wrong here may quote patients' values: it is for the site's log alone.
+                refused[step.key] = _FAILED
+                _log.exception("%s failed", step.key)
+                store.sessions.pop(step.session, None)
+        return Envelope(tuple(steps), refused)
+
+    def _step(self, step: Step, store: Store, message: Message, train: Train) -> bytes:
+        if step.name == "advertise":
+            return self._advertise(step, store)
+        session = store.session(step.session)
+        if step.name == "mask":
+            return self._mask(step, session, message, train)
+        answers: dict[str, Callable[[bytes], bytes]] = {
+            "share": session.client.share,
+            "confirm": session.client.confirm,
+            "unmask": session.client.unmask,
+        }
+        return answers[step.name](step.payload)
+
+    def _advertise(self, step: Step, store: Store) -> bytes:
+        terms = Terms.decode(step.payload)
+        self._check_terms(terms)
+        client = Client(
+            terms.config,
+            self._client_id(terms, store),
+            signing_key(store.identity, store.policy),
+            store.policy,
+            run_id=terms.run,
+            round_number=step.session,
+        )
+        advert = client.advertise()
+        store.begin(step.session, Session(terms, client))
+        return advert
+
+    def _check_terms(self, terms: Terms) -> None:
+        if terms.metrics != dict(self.metrics):
+            raise PolicyRefused(
+                f"metrics: this site sends {dict(self.metrics)}, the server asks for "
+                f"{terms.metrics}; give both sides the same"
+            )
+        if terms.privacy != describe_privacy(self.privacy):
+            raise PolicyRefused(
+                "privacy: the server's mechanism is not this site's; give both sides the same "
+                "parameters"
+            )
+        if self.privacy is not None and terms.config.weight_max is not None:
+            raise PolicyRefused("weight_max: expected None under differential privacy, got a count")
+
+    def _client_id(self, terms: Terms, store: Store) -> int:
+        if store.policy.roster is not None:
+            return place_of(store.identity, store.policy.roster)
+        if terms.client is None:
+            raise PolicyRefused("roster: the server expects one, this site's policy has none")
+        return terms.client
+
+    def _mask(self, step: Step, session: Session, message: Message, train: Train) -> bytes:
+        config = session.terms.config
+        model = Model.of(model_of(message.content, who="request"))
+        digest = model.digest  # before the app can touch the arrays
+        brought = train(message, model, config)
+        weight = brought.weight if config.weight_max is not None else None
+        vector = with_metrics(brought.vector, brought.metrics, self.metrics, config.codec.clip)
+        if vector.shape != (config.length,):
+            raise ProtocolError(
+                f"the upload has {len(vector)} values, the session was set up for {config.length}; "
+                "the app's model is not the server's"
+            )
+        rng = SecureGenerator() if config.codec.rounding == "stochastic" else None
+        return session.client.mask(step.payload, vector, context=digest, weight=weight, rng=rng)
+
+    def _identity(self, context: Context) -> Identity:
+        found = self.identity(context) if callable(self.identity) else self.identity
+        if found is None:
+            found = context.node_config.get("identity")
+        if found is None:
+            raise PolicyRefused(
+                "identity: expected the path of this site's key in the node's configuration "
+                "(--node-config 'identity=\"site.key\"'; make one with `veil identity new`)"
+            )
+        return found if isinstance(found, Identity) else Identity.load(found)
+
+    def _policy(self, context: Context, identity: Identity) -> Policy:
+        policy: Policy = self.policy(context) if callable(self.policy) else self.policy
+        if isinstance(policy.replay, MemoryReplayGuard) and identity.path is not None:
+            # Each message is answered by a new process: memory would guard nothing.
+            guard = FileReplayGuard(Path(f"{identity.path}.replay"))
+            return replace(policy, replay=guard)
+        return policy
+
+
+def place_of(identity: Identity, roster: Mapping[int, Ed25519PublicKey]) -> int:
+    """Find this site's id in a policy's roster.
+
+    Raises
+    ------
+    PolicyRefused
+        If the roster lacks its key.
+    """
+    own = identity.public.public_bytes_raw()
+    for client, key in roster.items():
+        if key.public_bytes_raw() == own:
+            return client
+    raise PolicyRefused("roster: has no site with this site's key; exchange rosters again")
+
+
+def refusal(message: Message, reason: str) -> Message:
+    """Reply with an error, and nothing else."""
+    flwr = require("flwr.app", "flower")
+    codes = require("flwr.common.constant", "flower").ErrorCode
+    _log.warning("message refused: %s", reason)
+    reply: Message = flwr.Message(
+        flwr.Error(codes.MOD_FAILED_PRECONDITION, f"veil: {reason}"), reply_to=message
+    )
+    return reply

@@ -1,0 +1,173 @@
+"""The same task in `simulate` and on Flower, without privacy and with it."""
+
+import numpy as np
+import pytest
+
+flwr = pytest.importorskip("flwr.app")
+
+import veil
+from veil.errors import BudgetExceeded, PolicyRefused
+from veil.fixed_point import FixedPoint
+from veil.fl import CentralDP, LogisticRegression, Scaffold, Site, simulate
+from veil.integrations.flower import task_app
+from veil.integrations.flower.task_app import _norm_before_rounding
+from veil.random import SecureGenerator
+
+from .memory import Node, params_of
+
+CODEC = FixedPoint(clip=8.0, bits=28, max_summands=8, rounding="nearest")
+TASK = LogisticRegression(features=4, learning_rate=0.5, epochs=2, batch_size=None)
+START = TASK.init(SecureGenerator())
+
+
+def data_of(number, rows=40):
+    rng = np.random.default_rng(number)
+    x = rng.normal(size=(rows, 4))
+    y = (x @ [1.0, -2.0, 0.5, 0.0] + rng.normal(size=rows) > 0).astype(np.int8)
+    return Site(id=f"site{number}", x=x, y=y, x_test=x, y_test=y, patients=None)
+
+
+SITES = [data_of(i, 30 + 5 * i) for i in range(4)]
+DP = CentralDP(
+    noise_multiplier=2.0,
+    max_grad_norm=1.0,
+    sampling_probability=0.5,
+    population=150,
+    rounds=3,
+    unit="record",
+)
+
+
+def ledger_for(epsilon=20.0, mode="planned"):
+    return veil.dp.Ledger(
+        epsilon=epsilon, delta=1e-5, unit="record", relation="add-or-remove-one", mode=mode
+    )
+
+
+@pytest.fixture
+def hospitals(cohort):
+    """Four sites whose app is a task."""
+
+    def make(sites=SITES, **settings):
+        c = cohort()
+        for i, site in enumerate(sites):
+            app = task_app(TASK, lambda _, site=site: site, policy=c.policy(), **settings)
+            config = {"identity": str(c.identities[i].path)}
+            c.grid.nodes[1000 + i] = Node(1000 + i, app, config)
+        return c
+
+    return make
+
+
+def run(c, rounds=3, **settings):
+    strategy = c.strategy(codec=CODEC, dropout=0, min_survivors=None, **settings)
+    return strategy, c.start(strategy, rounds=rounds, params=START, timeout=2)
+
+
+def test_model_is_that_of_simulate_within_the_granularity(hospitals):
+    bounds = {"accuracy": 1.0, "brier": 1.0}
+    c = hospitals(metrics=bounds)
+    strategy, result = run(c, weight_max=64, metrics=bounds)
+    alone = simulate(TASK, SITES, veil.fl.FedAvg(), rounds=3, seed=1)
+    params = params_of(result.arrays)
+    assert max(np.abs(params[n] - a).max() for n, a in alone.params.items()) < 1e-5
+    # What a site scores in round 3 is the model of round 2.
+    scores = [alone.rounds[1].metrics[s.id]["accuracy"] for s in SITES]
+    expected = np.average(scores, weights=[s.n_train for s in SITES])
+    assert strategy.history.rounds[2].metrics["all"]["accuracy"] == pytest.approx(
+        expected, abs=1e-4
+    )
+
+
+def test_private_run_charges_its_ledger_and_says_what_holds(hospitals):
+    c = hospitals(privacy=DP)
+    ledger = ledger_for()
+    strategy, result = run(c, weight_max=None, privacy=DP, task=TASK, ledger=ledger)
+    assert ledger.spent().releases == 3
+    assert strategy.history.privacy.mechanism == "central DP-FedSGD"
+    assert not strategy.history.simulated
+    moved = max(np.abs(a).max() for a in params_of(result.arrays).values())
+    # Three noisy gradient steps: the noise alone has sigma 0.5 * 2 / 75 = 0.013 per step.
+    assert 1e-4 < moved < 1.0
+
+
+def test_sites_clip_to_what_rounding_leaves_of_the_norm():
+    norm = _norm_before_rounding(DP, CODEC, 5)
+    assert CODEC.l2_sensitivity(norm, 5, "record") <= DP.max_grad_norm
+    assert norm > 0.999
+    coarse = FixedPoint(clip=8.0, bits=4, max_summands=8, rounding="nearest")
+    with pytest.raises(PolicyRefused, match="rounding may move a sum"):
+        _norm_before_rounding(DP, coarse, 5)
+
+
+def test_rounded_sums_of_neighbours_stay_within_the_norm():
+    """At the full norm they do not: that is what the smaller one is for."""
+    coarse = FixedPoint(clip=8.0, bits=13, max_summands=8, rounding="nearest")
+    size, g = 400, coarse.granularity
+    base = np.full(size, 0.499 * g)  # a hair below the point where rounding goes up
+    direction = np.full(size, 1.0 / np.sqrt(size))
+
+    def apart(norm):
+        rounded = [np.rint(x / g) * g for x in (base, base + norm * direction)]
+        return np.linalg.norm(rounded[1] - rounded[0])
+
+    assert apart(DP.max_grad_norm) > DP.max_grad_norm
+    assert apart(_norm_before_rounding(DP, coarse, size)) <= DP.max_grad_norm
+
+
+def test_failed_round_stays_charged(hospitals):
+    c = hospitals(privacy=DP)
+    c.grid.faults = {3: {1000: "silent"}}
+    ledger = ledger_for(mode="adaptive")
+    strategy, _ = run(c, rounds=2, weight_max=None, privacy=DP, task=TASK, ledger=ledger)
+    assert [r.number for r in strategy.history.rounds] == [2]
+    assert ledger.spent().releases >= 2
+
+
+def test_ledger_that_refuses_stops_before_any_site_is_asked(hospitals):
+    c = hospitals(privacy=DP)
+    with pytest.raises(BudgetExceeded):
+        run(c, weight_max=None, privacy=DP, task=TASK, ledger=ledger_for(epsilon=0.1))
+    assert not any("arrays" in m.content for m in c.grid.down)  # keys were exchanged, no model sent
+
+
+def test_private_run_without_a_ledger_or_a_task_that_fits_is_refused(hospitals):
+    c = hospitals(privacy=DP)
+    with pytest.raises(TypeError, match="ledger"):
+        run(c, weight_max=None, privacy=DP, task=TASK)
+    with pytest.raises(TypeError, match="per-record gradients"):
+        run(c, weight_max=None, privacy=DP, ledger=ledger_for())
+    with pytest.raises(ValueError, match="accounts for 3 rounds"):
+        run(c, 4, weight_max=None, privacy=DP, task=TASK, ledger=ledger_for())
+
+
+def test_site_whose_patients_do_not_fit_the_unit_takes_no_part(hospitals, caplog):
+    first = SITES[0]
+    twice = Site(
+        id="twice",
+        x=first.x,
+        y=first.y,
+        x_test=first.x,
+        y_test=first.y,
+        patients=np.zeros(first.n_train, np.int64),
+    )
+    c = hospitals([*SITES[:3], twice], privacy=DP)
+    strategy = c.strategy(
+        codec=CODEC, dropout=1, weight_max=None, privacy=DP, task=TASK, ledger=ledger_for()
+    )
+    c.start(strategy, params=START)
+    assert strategy.history.rounds[0].survivors == ("site0", "site1", "site2")
+    assert "unit='record' would not protect" in caplog.text
+    assert "unit" not in strategy.refused["site3"]
+
+
+def test_strategy_with_state_at_the_sites_is_refused(cohort):
+    with pytest.raises(ValueError, match="keeps state at the sites"):
+        task_app(TASK, lambda _: SITES[0], policy=None, strategy=Scaffold())
+
+
+def test_task_app_answers_nothing_but_training(hospitals):
+    node = hospitals().grid.nodes[1000]
+    for kind in ("evaluate", "query"):
+        reply = node.app(flwr.Message(flwr.RecordDict(), 1000, kind), node.context)
+        assert reply.has_error()
