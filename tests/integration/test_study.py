@@ -1,6 +1,7 @@
 """A whole study, from options to results, on real patients and on a file of one's own."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -145,6 +146,34 @@ def test_private_methods_spend_at_most_the_epsilon_they_name(quick):
         assert 0.99 * float(target) < spent <= float(target)
 
 
+def test_every_private_model_was_charged_before_it_was_trained(quick):
+    private = {m["id"]: m["epsilon"] for m in quick["methods"] if m["kind"] == "dp"}
+    rounds = quick["privacy"]["rounds"]
+    for one in quick["runs"]:
+        assert ("ledger" in one) == (one["method"] in private)
+        if "ledger" in one:
+            book, target = one["ledger"], private[one["method"]]
+            assert book["budget"] == target
+            assert 0.99 * target < book["spent"] <= target
+            (charge,) = book["charges"]
+            assert charge["label"] == f"{one['method']}, seed {one['seed']}"
+            assert charge["rounds"] == book["drawn"] == rounds
+            assert 0 < book["slack"] < 1e-20
+
+
+def test_certificates_are_those_of_the_noise_that_was_drawn(quick):
+    size = len(quick["dataset"]["features"]) + 1
+    for said in quick["privacy"]["certificates"]:
+        step = said["granularity"]
+        assert math.frexp(step)[0] == 0.5
+        widened = said["sensitivity"] + step * math.sqrt(size)
+        assert said["sensitivity_widened"] == pytest.approx(widened, rel=1e-12)
+        noise = math.sqrt((said["sigma"] / step) ** 2 - 3.5467) * step
+        assert noise / widened == pytest.approx(said["noise_multiplier"], rel=1e-9)
+        assert said["event"]["sigma"] / said["event"]["sensitivity"] == said["noise_multiplier"]
+        assert said["together"] > said["epsilon"]
+
+
 def test_quick_study_of_breast_cancer_is_good_and_privacy_costs_something(quick):
     assert mean(quick, "pooled") > 0.97
     assert abs(mean(quick, "fedavg") - mean(quick, "pooled")) < 0.01
@@ -167,12 +196,13 @@ def test_results_say_what_is_simulated_public_and_not_covered(small):
         assert words in told
     assert "hyperparameters" in told
     assert "Student's t" in told
-    assert "noise come from AES-256" in small["privacy"]["noise_note"]
+    assert "discrete Gaussian on a lattice" in small["privacy"]["noise_note"]
     public = " ".join(small["public"])
     for words in ("n = ", "q = ", "clipping norm", "schema", "took part"):
         assert words in public
     statement = " ".join(small["privacy"]["statement"])
-    for words in ("add-or-remove-one", "sensitivity", "event", "slack", "Trusted", "Computational"):
+    told = ("add-or-remove-one", "sensitivity", "charged", "slack", "Trusted", "Computational")
+    for words in told:
         assert words in statement
 
 

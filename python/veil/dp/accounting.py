@@ -240,6 +240,7 @@ def _composed_pld(merged: tuple[Event, ...], relation: str) -> Any:
     return composed
 
 
+@lru_cache(maxsize=256)
 def _pld_epsilon(merged: tuple[Event, ...], delta: float, relation: str) -> float:
     return float(_composed_pld(merged, relation).get_epsilon_for_delta(delta))
 

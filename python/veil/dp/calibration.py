@@ -17,8 +17,8 @@ _TOLERANCE = 1e-5
 # cheaper; below, the fine one is cheap itself.
 _ROUGH_FROM = 0.5
 _MOST_STEP = 1.1
-# Where hardly anyone is sampled, no multiplier spends the target, and small ones need a loss grid
-# that does not fit in memory.
+# Where hardly anyone is sampled, hardly a multiplier spends the target, and small ones need a loss
+# grid that does not fit in memory.
 _LEAST_SAMPLED = 0.2
 
 
@@ -103,6 +103,8 @@ def _calibrated(
 
     least = 0.0 if q == 1.0 else _LEAST_SAMPLED
     start = _safe_multiplier(event, target, delta, relation)
+    if q < 1.0 and -math.expm1(steps * math.log1p(-q)) <= delta:
+        return start  # delta covers that a unit is sampled at all: any multiplier spends nothing
     rough = target >= _ROUGH_FROM and "pld" in supported_accountants(
         event(start), relation=relation, delta=delta
     )

@@ -1,6 +1,7 @@
 """The page: one HTML file that needs no script, no network and no other file."""
 
 import importlib.resources
+import math
 from typing import Any
 
 from veil._optional import require
@@ -70,6 +71,9 @@ def page(results: Results) -> str:
             for i, site in enumerate(model.sites)
         ],
         guarantee=_guarantee(results["privacy"]),
+        certificates=_certificates(results["privacy"]),
+        ledgers=_ledgers(results),
+        heads=_heads(results),
         settings=_settings(results),
         inputs=_listed(results["dataset"]["features"]),
         **_counts(results["dataset"]["sites"]),
@@ -106,7 +110,69 @@ def _guarantee(privacy: dict[str, Any]) -> list[tuple[str, str]]:
         ("Rounds", str(privacy["rounds"])),
         ("Clipping norm C", text.plain(privacy["max_grad_norm"])),
         ("Noise", privacy["noise_note"]),
+        ("Event of each model", _event(privacy)),
     ]
+
+
+def _event(privacy: dict[str, Any]) -> str:
+    q, rounds = text.plain(privacy["sampling_probability"]), privacy["rounds"]
+    return f"{rounds} × Poisson-sampled (q = {q}) Gaussian of multiplier z, and the slack"
+
+
+def _certificates(privacy: dict[str, Any]) -> list[dict[str, str]]:
+    return [
+        {
+            "epsilon": text.plain(c["epsilon"]),
+            "z": text.plain(c["noise_multiplier"]),
+            "sensitivity": text.plain(c["sensitivity"]),
+            "widened": f"{c['sensitivity_widened']:.7g}",
+            "sigma": text.plain(c["sigma"]),
+            "lattice": text.power_of_two(c["granularity"]),
+            "slack": f"{c['slack']:.2g}",
+            "exact_from": f"the {c['exact_from']} on",
+        }
+        for c in privacy["certificates"]
+    ]
+
+
+def _ledgers(results: Results) -> list[dict[str, str]]:
+    """Sum up the ledgers of each private method's models."""
+    rows = []
+    together = {c["epsilon"]: c["together"] for c in results["privacy"]["certificates"]}
+    for method in results["methods"]:
+        books = [r["ledger"] for r in results["runs"] if r["method"] == method["id"]
+                 and "ledger" in r]  # fmt: skip
+        if books:
+            charged = {sum(c["rounds"] for c in book["charges"]) for book in books}
+            rows.append(
+                {
+                    "label": text.label(method["label"]),
+                    "budget": text.plain(books[0]["budget"]),
+                    "spent": _rounded_up(max(book["spent"] for book in books), 5),
+                    "rounds": " or ".join(map(str, sorted(charged))),
+                    "drawn": " or ".join(map(str, sorted({book["drawn"] for book in books}))),
+                    "mode": books[0]["mode"],
+                    "models": str(len(books)),
+                    "together": _rounded_up(together.get(method["epsilon"])),
+                }
+            )
+    return rows
+
+
+def _heads(results: Results) -> list[tuple[str, str]]:
+    """List the heads of ledgers that are files: what a later check is compared with."""
+    heads = {}
+    for run in results["runs"]:
+        book = run.get("ledger")
+        if book is not None and book["head"] is not None:
+            heads[book["head"]] = ", ".join(charge["label"] for charge in book["charges"])
+    return [(head, text.label(label)) for head, label in heads.items()]
+
+
+def _rounded_up(epsilon: float | None, digits: int = 2) -> str:
+    if epsilon is None:
+        return "beyond account"
+    return f"{math.ceil(epsilon * 10**digits) / 10**digits:.{digits}f}"
 
 
 def _settings(results: Results) -> list[tuple[str, str]]:

@@ -148,8 +148,10 @@ def _check_consistent(results: Results) -> None:
             )
     pairs = [(run["method"], run["seed"]) for run in results["runs"]]
     _unique(pairs, "runs")
+    private = {m["id"] for m in results["methods"] if m["kind"] == "dp"}
     for run in results["runs"]:
         _known(run["method"], methods, "runs: method")
+        _check_ledger(run, private)
         _known(run["seed"], set(results["seeds"]), "runs: seed")
         for site in run["sites"]:
             _known(site, sites, "runs: site")
@@ -164,6 +166,15 @@ def _check_consistent(results: Results) -> None:
     missing = sorted(wanted - set(keys))
     if missing:
         raise DataError(f"summary: no entry for {_short(' / '.join(missing[0]))}")
+
+
+def _check_ledger(run: Results, private: set[Any]) -> None:
+    if (run["method"] in private) != ("ledger" in run):
+        raise DataError(
+            f"run of {_short(run['method'])}: expected a ledger for kind dp and for no other"
+        )
+    if "ledger" in run and run["ledger"]["spent"] > run["ledger"]["budget"]:
+        raise DataError(f"run of {_short(run['method'])}: the ledger spent more than its budget")
 
 
 def _check_interval(row: Results) -> None:

@@ -10,6 +10,7 @@ __all__ = [
     "interval",
     "label",
     "plain",
+    "power_of_two",
     "score",
     "unbroken",
 ]
@@ -40,6 +41,13 @@ def estimate(mean: float | None, low: float | None, high: float | None) -> str:
 def plain(value: float | None) -> str:
     """Show a parameter with at most four significant digits and no trailing zeros."""
     return _NONE if value is None else f"{value:.4g}"
+
+
+def power_of_two(value: float) -> str:
+    """Show a power of two as one, any other number plainly."""
+    mantissa, exponent = math.frexp(value)
+    superscript = str(exponent - 1).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"2{superscript}" if mantissa == 0.5 else plain(value)
 
 
 def data_size(count: float) -> str:

@@ -26,6 +26,7 @@ from veil.fl import (
     Task,
     simulate,
 )
+from veil.study.budget import entry, open_ledger
 from veil.study.datasets.table import Cohort
 from veil.study.options import StudyOptions
 from veil.study.plan import Method, Plan
@@ -172,12 +173,13 @@ def run_arm(
     """
     begin = time.perf_counter()
     secure = make_sum(split.train) if method.aggregation == "secure" else None
+    ledger = None if method.epsilon is None else open_ledger(plan, method.epsilon)
     if method.kind == "local":
         scores, up, down = _local(plan, split, seed)
     elif method.kind == "pooled":
         scores, up, down = _pooled(plan, split, seed)
     else:
-        scores, up, down = _federated(plan, method, split, seed, privacy, secure)
+        scores, up, down = _federated(plan, method, split, seed, privacy, ledger, secure)
     record = {
         "method": method.id,
         "seed": seed,
@@ -186,7 +188,9 @@ def run_arm(
         "bytes_down": down,
         "sites": {site: _scores(split, site, scores[site]) for site in plan.cohort.site_ids},
     }
-    return record if secure is None else record | {"values_cut": secure.values_cut}
+    if secure is not None:
+        record["values_cut"] = secure.values_cut
+    return record if ledger is None else record | {"ledger": entry(ledger)}
 
 
 def _local(plan: Plan, split: SplitCohort, seed: int) -> tuple[Scores, int, int]:
@@ -223,6 +227,7 @@ def _federated(
     split: SplitCohort,
     seed: int,
     privacy: CentralDP | None,
+    ledger: Ledger | None,
     aggregator: Aggregator | None,
 ) -> tuple[Scores, int, int]:
     """Train all sites together, with or without differential privacy or secure aggregation."""
@@ -236,8 +241,8 @@ def _federated(
     task = make_task(plan, features=sites[0].x.shape[1], private=privacy is not None)
     assert method.strategy is not None
     strategy = make_strategy(method.strategy, plan.options)
-    ledger = _ledger(plan, method)
-    history = _train(plan, task, sites, strategy, seed, privacy, ledger, aggregator)
+    label = None if ledger is None else f"{method.id}, seed {seed}"
+    history = _train(plan, task, sites, strategy, seed, privacy, ledger, label, aggregator)
     return history.metrics, history.bytes_up, history.bytes_down
 
 
@@ -249,6 +254,7 @@ def _train(
     seed: int,
     privacy: CentralDP | None = None,
     ledger: Ledger | None = None,
+    label: str | None = None,
     aggregator: Aggregator | None = None,
 ) -> Any:
     rounds = plan.options.rounds if privacy is None else plan.private.rounds
@@ -262,20 +268,8 @@ def _train(
         aggregator=aggregator,
         privacy=privacy,
         ledger=ledger,
+        label=label,
         evaluate_every=rounds,
-    )
-
-
-def _ledger(plan: Plan, method: Method) -> Ledger | None:
-    """Open the budget of one private model: its target, which calibration stays within."""
-    if method.epsilon is None:
-        return None
-    return Ledger(
-        epsilon=method.epsilon,
-        delta=plan.delta,
-        unit="patient",
-        relation="add-or-remove-one",
-        mode="planned",
     )
 
 

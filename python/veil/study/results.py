@@ -9,14 +9,13 @@ from veil import __version__
 from veil.fl import CentralDP, Layout, Streams
 from veil.fl.statement import PrivacyStatement
 from veil.study.arms import SplitCohort, make_task, public_features
+from veil.study.budget import RELATION, certificate, together
 from veil.study.plan import Plan
 from veil.study.preprocess import fit_encoders
 from veil.study.secure import caveat, left_out
 from veil.study.summary import summarise
 
 __all__ = ["make_results"]
-
-_RELATION = "add-or-remove-one"
 
 
 def make_results(
@@ -120,14 +119,18 @@ def _task(plan: Plan) -> dict[str, Any]:
     }
 
 
+def _layout(plan: Plan) -> Layout:
+    """Return the layout of the private models."""
+    task = make_task(plan, features=len(public_features(plan.cohort)), private=True)
+    return Layout.of(task.init(Streams(0).get("init")))
+
+
 def _statement(plan: Plan, mechanisms: dict[float, CentralDP]) -> PrivacyStatement | None:
-    """Take the mechanism's own words; only sigma and event differ between epsilons."""
+    """Take the mechanism's own words, which do not differ between epsilons."""
     if not mechanisms:
         return None
-    task = make_task(plan, features=len(public_features(plan.cohort)), private=True)
-    layout = Layout.of(task.init(Streams(0).get("init")))
     mechanism = next(iter(mechanisms.values()))
-    return mechanism.statement(layout, seeded=plan.options.noise == "seeded")
+    return mechanism.statement(_layout(plan), seeded=plan.simulated)
 
 
 def _privacy(
@@ -137,7 +140,7 @@ def _privacy(
     private = statement is not None
     return {
         "unit": "patient",
-        "relation": _RELATION,
+        "relation": RELATION,
         "delta": plan.delta,
         "delta_rule": plan.delta_rule,
         "population": plan.population,
@@ -148,34 +151,45 @@ def _privacy(
         "max_grad_norm": o.max_grad_norm if private else None,
         "noise_multipliers": {f"{e:.15g}": m.noise_multiplier for e, m in mechanisms.items()},
         "accountant": "pld",
+        "certificates": _certificates(plan, mechanisms),
+        "trusted": [] if statement is None else list(statement.trusted),
         "statement": [] if statement is None else _sentences(plan, statement),
         "noise_note": "no private method was run"
         if statement is None
-        else "; ".join(c for c in statement.caveats if "noise" in c)
+        else "discrete Gaussian on a lattice, exact from the rounded sum on"
         + ("; seeded, so that this study can be repeated" if plan.simulated else ""),
     }
 
 
+def _certificates(plan: Plan, mechanisms: dict[float, CentralDP]) -> list[dict[str, Any]]:
+    if not mechanisms:
+        return []
+    layout, models = _layout(plan), len(plan.options.seeds)
+    found = [
+        certificate(mechanism, layout, target, seeded=plan.simulated)
+        for target, mechanism in mechanisms.items()
+    ]
+    return [
+        one | {"models": models, "together": together(one, models=models, delta=plan.delta)}
+        for one in found
+    ]
+
+
 def _sentences(plan: Plan, statement: PrivacyStatement) -> list[str]:
     o, private = plan.options, plan.private
-    lattice = (
-        "none: values are floating-point"
-        if statement.granularity is None
-        else f"{statement.granularity:g}"
-    )
     return [
         f"Each private model, with all its {private.rounds} rounds, is (ε, {plan.delta:.3g})-"
         "differentially private for every training patient, towards everyone but the server and "
         "the patient's own site.",
         f"Neighbouring data sets differ in one patient, with all of that patient's rows "
         f"({statement.relation}).",
-        f"Each round draws every patient with probability q = {private.sampling_probability:g} "
-        f"and clips each patient's gradient to L2 norm C = {o.max_grad_norm:g}; the sum's "
-        f"sensitivity is {statement.sensitivity:g}, {statement.sensitivity_widened:g} after "
-        "rounding.",
-        "The noise has standard deviation z·C for the multipliers z listed here; event: "
-        f"{private.rounds} times Poisson-sampled(q, Gaussian(z)); slack {statement.slack:g}; "
-        f"lattice {lattice}.",
+        f"Each round draws every patient with probability q = {private.sampling_probability:g}, "
+        f"clips each patient's gradient to L2 norm C = {o.max_grad_norm:g}, rounds the sum to a "
+        f"lattice and adds integer noise. The sum's sensitivity is {statement.sensitivity:g}, "
+        f"and {statement.sensitivity_widened:.6g} after rounding.",
+        f"What is charged is what was drawn: {private.rounds} times Poisson-sampled(q, "
+        "Gaussian(z)), and the sampler's slack, for the z listed here. Each model had a ledger "
+        "with the budget (ε, δ), which was charged before its first round.",
         f"Trusted: {'; '.join(statement.trusted)}.",
         *(f"{c[0].upper()}{c[1:]}." for c in statement.caveats),
     ]
@@ -205,7 +219,7 @@ def _caveats(plan: Plan, runs: Sequence[dict[str, Any]]) -> list[str]:
             "ε does not cover the test metrics shown here, which were computed from held-out "
             "patients without noise.",
             "ε does not cover showing all seeds together: each seed is another model of the same "
-            "patients, and several published models add up.",
+            "patients, and several published models add up: to what, stands beside the ledger.",
             "ε does not cover the choice of hyperparameters: the defaults' values were chosen on "
             "synthetic patients, but that large studies have values of their own followed a result "
             "on diabetes130; options chosen after looking at results are not covered.",

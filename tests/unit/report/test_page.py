@@ -212,6 +212,39 @@ def test_what_is_protected_public_and_to_be_known_is_all_there(parsed, example):
         assert value in body
 
 
+def test_certificates_and_ledgers_are_shown(parsed, example):
+    body = parsed.all("body")[0]["text"]
+    for words in ("Certificate of each ε", "after rounding", "2⁻¹³", "9.8e-27", "the sum on"):
+        assert words in body
+    tables = [table["text"] for table in parsed.all("table")]
+    (charged,) = [text for text in tables if "What was charged" in text]
+    for method in example["methods"]:
+        assert (method["label"] in charged.replace("\u00a0", " ")) == (method["kind"] == "dp")
+    for words in ("fixed in advance", "7.99998", "20.80"):
+        assert words in charged
+    assert "kept in memory" in body
+
+
+def test_heads_of_durable_ledgers_are_shown(results):
+    (run, *_) = [r for r in results["runs"] if "ledger" in r]
+    run["ledger"]["head"] = "ab" * 32
+    drawn = page(results)
+    assert "ab" * 32 in drawn
+    assert "kept in memory" not in drawn
+
+
+def test_models_too_many_to_account_are_said_to_be(results):
+    results["privacy"]["certificates"][0]["together"] = None
+    assert "beyond account" in page(results)
+
+
+def test_a_study_without_private_methods_has_no_ledger(make_study):
+    plain = [("local", "local", "Local only", None, None, 0.9)]
+    drawn = page(make_study(methods=plain))
+    assert "The ledger" not in drawn
+    assert "Certificate" not in drawn
+
+
 def test_the_simulated_banner_is_shown_only_for_seeded_noise(results):
     assert "Simulated noise" in page(results)
     results["simulated"] = False

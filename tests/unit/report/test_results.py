@@ -28,8 +28,10 @@ def test_schema_is_valid_2020_12():
 
 def test_every_field_of_the_schema_is_described():
     document = schema()
-    fields = [*described(document), *described(document["$defs"]["metrics"])]
-    assert len(fields) > 60
+    fields = [*described(document)]
+    for shared in document["$defs"].values():
+        fields += described(shared)
+    assert len(fields) > 90
     assert [name for name, child in fields if len(child.get("description", "")) < 7] == []
 
 
@@ -50,6 +52,20 @@ def test_a_study_with_one_seed_and_a_site_of_one_class_is_valid(make_study, resu
         run["sites"]["north"]["auroc"] = None
     results["summary"] = resummarise(results)
     assert loads(dumps(results)) == results
+
+
+def test_a_private_run_needs_its_ledger_within_budget(results):
+    (private, *_) = [run for run in results["runs"] if "ledger" in run]
+    book = private.pop("ledger")
+    with pytest.raises(DataError, match="expected a ledger for kind dp"):
+        loads(dumps(results))
+    results["runs"][0]["ledger"] = book
+    with pytest.raises(DataError, match="expected a ledger for kind dp"):
+        loads(dumps(results))
+    del results["runs"][0]["ledger"]
+    private["ledger"] = {**book, "spent": 1.01 * book["budget"]}
+    with pytest.raises(DataError, match="spent more than its budget"):
+        loads(dumps(results))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object()])

@@ -22,6 +22,13 @@ def test_data_size_is_decimal(count, shown):
 
 
 @pytest.mark.parametrize(
+    ("value", "shown"), [(2.0**-13, "2⁻¹³"), (1.0, "2⁰"), (1024.0, "2¹⁰"), (0.3, "0.3")]
+)
+def test_a_lattice_is_shown_as_a_power_of_two(value, shown):
+    assert text.power_of_two(value) == shown
+
+
+@pytest.mark.parametrize(
     ("seconds", "shown"),
     [
         (0, "0.0 s"),
