@@ -227,6 +227,20 @@ def study(
     dp_learning_rate: Annotated[
         float, _option(_PRIVACY, metavar="X", default=True, text="Step size of private training.")
     ] = _default("dp_learning_rate"),
+    hybrid: Annotated[
+        list[float] | None,
+        _option(
+            _PRIVACY,
+            metavar="ε",
+            default="the one nearest to 1, with 3 to 30 sites",
+            text="Of these, also run the hybrid: sites add the noise and nobody sees a noiseless "
+            "sum. May be repeated.",
+        ),
+    ] = None,
+    no_hybrid: Annotated[
+        bool,
+        typer.Option("--no-hybrid", help="Leave the hybrid out.", rich_help_panel=_PRIVACY),
+    ] = False,
     noise: Annotated[
         str,
         _option(
@@ -301,6 +315,8 @@ def study(
     """
     if no_private and epsilon:
         raise ValueError("--no-private: expected without --epsilon; drop one of the two")
+    if no_hybrid and hybrid:
+        raise ValueError("--no-hybrid: expected without --hybrid; drop one of the two")
     if threads is not None:
         if threads < 1:
             raise ValueError(f"--threads: expected at least 1, got {threads}")
@@ -320,6 +336,7 @@ def study(
         task=task,
         strategies=tuple(strategy or _default("strategies")),
         secagg=secagg,
+        hybrid=() if no_hybrid else tuple(hybrid) if hybrid else None,
         rounds=rounds,
         local_epochs=local_epochs,
         learning_rate=learning_rate,

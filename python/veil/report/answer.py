@@ -156,7 +156,7 @@ def _of_kind(results: Results, kind: str) -> list[dict[str, Any]]:
 
 
 def _private_curve(results: Results, together: dict[str, Any] | None) -> list[dict[str, Any]]:
-    private = _of_kind(results, "dp")
+    private = [m for m in _of_kind(results, "dp") if m.get("aggregation") != "secure"]
     if not private:
         return []
     strategies = [method["strategy"] for method in private]

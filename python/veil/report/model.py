@@ -110,6 +110,7 @@ class Model:
         count = min(_PRIVATE_PER_SITE, len(private))
         picked = {round(i * (len(private) - 1) / max(1, count - 1)) for i in range(count)}
         chosen = [*self.references(), *(private[i] for i in sorted(picked))]
+        chosen += self.of_kind("hybrid")[:1]
         return [method for method in self.methods if method in chosen]
 
     @functools.cached_property
@@ -133,18 +134,23 @@ class Model:
     def protections(self) -> list[tuple[str, Method]]:
         """Merge the methods that protect alike, each group with its heading."""
         groups: dict[tuple[Any, ...], list[Method]] = {}
-        fields = ("kind", "strategy", "protects", "does_not_protect", "trusted", "preprocessing")
+        fields = ("strategy", "protects", "does_not_protect", "trusted", "preprocessing")
         for method in self.methods:
-            key = tuple(method.raw[f] for f in fields if f != "strategy" or method.kind == "dp")
+            private = method.kind in ("dp", "hybrid")
+            key = (
+                method.kind,
+                *(method.raw[f] for f in fields if f != "strategy" or private),
+            )
             groups.setdefault(key, []).append(method)
         return [(self._heading(group), group[0]) for group in groups.values()]
 
     def _heading(self, group: list[Method]) -> str:
         if len(group) == 1:
             return group[0].label
-        if group[0].kind == "dp":
+        if group[0].kind in ("dp", "hybrid"):
             epsilons = ", ".join(text.plain(m.epsilon) for m in group)
-            return f"Differentially private, ε = {epsilons}"
+            name = "Hybrid" if group[0].kind == "hybrid" else "Differentially private"
+            return f"{name}, ε = {epsilons}"
         return ", ".join(method.label for method in group)
 
     def _method(self, raw: dict[str, Any]) -> Method:
@@ -153,7 +159,7 @@ class Model:
         seconds = statistics.fmean(r["seconds"] for r in runs) if runs else None
         return Method(
             id=raw["id"],
-            kind=raw["kind"],
+            kind="hybrid" if _is_hybrid(raw) else raw["kind"],
             label=text.label(raw["label"]),
             short=self._short(raw),
             epsilon=raw["epsilon"],
@@ -165,8 +171,10 @@ class Model:
 
     def _short(self, raw: dict[str, Any]) -> str:
         several = len({m["strategy"] for m in self.results["methods"] if m["kind"] == "dp"}) > 1
-        if raw["kind"] == "dp" and not several:
+        if raw["kind"] == "dp" and not several and not _is_hybrid(raw):
             return f"ε = {text.plain(raw['epsilon'])}"
+        if _is_hybrid(raw):
+            return f"hybrid, {text.plain(raw['epsilon'])}"
         if raw.get("aggregation") == "secure":
             return "+ SecAgg"  # under its strategy's bar; a longer name leaves bars no room
         return text.label(raw["label"])
@@ -181,3 +189,8 @@ class Model:
 
         kept = {site["id"] for site in sorted(sites, key=mean)[:_MAX_SITES]}
         return [site for site in sites if site["id"] in kept]
+
+
+def _is_hybrid(raw: dict[str, Any]) -> bool:
+    """Tell whether the sites add the noise; the curve of a trusted server leaves those out."""
+    return raw["kind"] == "dp" and raw.get("aggregation") == "secure"

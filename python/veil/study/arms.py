@@ -13,6 +13,7 @@ from veil.fl import (
     MLP,
     Aggregator,
     CentralDP,
+    DistributedDP,
     FedAdagrad,
     FedAdam,
     FedAvg,
@@ -23,11 +24,13 @@ from veil.fl import (
     Scaffold,
     Site,
     Strategy,
+    Streams,
     Task,
     simulate,
 )
 from veil.study.budget import entry, open_ledger
 from veil.study.datasets.table import Cohort
+from veil.study.hybrid import make_hybrid
 from veil.study.options import StudyOptions
 from veil.study.plan import Method, Plan
 from veil.study.preprocess import Encoder, fit_encoders, public_encoder
@@ -172,7 +175,8 @@ def run_arm(
         An entry of ``runs`` in the results.
     """
     begin = time.perf_counter()
-    secure = make_sum(split.train) if method.aggregation == "secure" else None
+    counting = method.aggregation == "secure" and privacy is None
+    secure = make_sum(split.train) if counting else None
     ledger = None if method.epsilon is None else open_ledger(plan, method.epsilon)
     if method.kind == "local":
         scores, up, down = _local(plan, split, seed)
@@ -241,8 +245,13 @@ def _federated(
     task = make_task(plan, features=sites[0].x.shape[1], private=privacy is not None)
     assert method.strategy is not None
     strategy = make_strategy(method.strategy, plan.options)
+    mechanism: CentralDP | DistributedDP | None = privacy
+    if privacy is not None and method.aggregation == "secure":
+        size = Layout.of(task.init(Streams(0).get("init"))).size
+        mechanism = make_hybrid(privacy, size=size, n_sites=len(sites))
+        aggregator = mechanism.secure_sum(adversary="malicious")
     label = None if ledger is None else f"{method.id}, seed {seed}"
-    history = _train(plan, task, sites, strategy, seed, privacy, ledger, label, aggregator)
+    history = _train(plan, task, sites, strategy, seed, mechanism, ledger, label, aggregator)
     return history.metrics, history.bytes_up, history.bytes_down
 
 
@@ -252,7 +261,7 @@ def _train(
     sites: list[Site],
     strategy: Strategy,
     seed: int,
-    privacy: CentralDP | None = None,
+    privacy: CentralDP | DistributedDP | None = None,
     ledger: Ledger | None = None,
     label: str | None = None,
     aggregator: Aggregator | None = None,

@@ -59,6 +59,10 @@ class StudyOptions:
     secagg : bool, optional
         Whether FedAvg is also run over secure aggregation; default: with 3 to 30 sites. Left out,
         with a note in the results, where there are fewer than 3 sites or no FedAvg.
+    hybrid : tuple of float, optional
+        Values of epsilon for which DP-FedSGD is also run with the noise added by the sites, under
+        secure aggregation; part of `epsilons`, empty for none. Default: the one nearest to 1, with
+        3 to 30 sites.
     task : str
         ``logistic`` (NumPy) or ``mlp`` (torch).
     rounds, local_epochs, batch_size, learning_rate : int, int, int and float
@@ -120,6 +124,7 @@ class StudyOptions:
     min_site: int = 20
     strategies: tuple[str, ...] = ("fedavg",)
     secagg: bool | None = None
+    hybrid: tuple[float, ...] | None = None
     task: str = "logistic"
     rounds: int = 30
     local_epochs: int = 1
@@ -212,6 +217,10 @@ def _normalise(o: StudyOptions) -> None:
     if o.quick:
         object.__setattr__(o, "seeds", o.seeds[:_MIN_SEEDS])
     object.__setattr__(o, "epsilons", tuple(float(e) for e in o.epsilons))
+    if o.hybrid is not None:
+        if isinstance(o.hybrid, (str, int, float)):
+            raise ValueError(f"hybrid: expected a tuple, got {o.hybrid!r}; write ({o.hybrid!r},)")
+        object.__setattr__(o, "hybrid", tuple(float(e) for e in o.hybrid))
 
 
 def _check_input(o: StudyOptions) -> None:
@@ -274,6 +283,12 @@ def _check_privacy(o: StudyOptions) -> None:
         _positive("epsilons", epsilon)
     if len(set(o.epsilons)) != len(o.epsilons):
         raise ValueError(f"epsilons: expected distinct values, got {list(o.epsilons)}")
+    missing = sorted(set(o.hybrid or ()) - set(o.epsilons))
+    if missing:
+        raise ValueError(
+            f"hybrid: expected values of epsilons = {list(o.epsilons)}, with which it is compared, "
+            f"got {missing}; add them to epsilons"
+        )
     if o.delta is not None and not 0 < o.delta < 1:
         raise ValueError(
             f"delta: expected 0 < delta < 1/n (n = training patients), got {o.delta}; leave it out "

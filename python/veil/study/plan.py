@@ -5,6 +5,7 @@ from typing import Any
 
 from veil.errors import DataError
 from veil.fl import CentralDP
+from veil.study import hybrid
 from veil.study.datasets.table import Cohort
 from veil.study.options import StudyOptions
 from veil.study.preprocess import public_encoder
@@ -192,7 +193,10 @@ def _methods(options: StudyOptions, n_sites: int, dp_rounds: int) -> tuple[Metho
         federated.append(_federated(name, options.rounds))
         if name == "fedavg" and left_out(n_sites, options.secagg) is None:
             federated.append(_secure(n_sites, options.rounds))
-    private = (_private(epsilon, dp_rounds) for epsilon in options.epsilons)
+    private = [_private(epsilon, dp_rounds) for epsilon in options.epsilons]
+    if hybrid.left_out(n_sites, options.hybrid) is None:
+        chosen = hybrid.chosen_epsilons(options.epsilons, options.hybrid)
+        private += [_hybrid(epsilon, dp_rounds) for epsilon in chosen]
     return (_local(), _pooled(), *federated, *private)
 
 
@@ -275,4 +279,18 @@ def _private(epsilon: float, rounds: int) -> Method:
         preprocessing="public-schema",
         rounds=rounds,
         aggregation="plain",
+    )
+
+
+def _hybrid(epsilon: float, rounds: int) -> Method:
+    return Method(
+        id=f"hybrid-{epsilon:.15g}",
+        kind="dp",
+        label=f"Hybrid, ε = {epsilon:.15g}",
+        strategy="fedavg",
+        epsilon=epsilon,
+        **hybrid.words(),
+        preprocessing="public-schema",
+        rounds=rounds,
+        aggregation="secure",
     )

@@ -8,6 +8,7 @@ from typing import Any
 from veil import __version__
 from veil.fl import CentralDP, Layout, Streams
 from veil.fl.statement import PrivacyStatement
+from veil.study import hybrid
 from veil.study.arms import SplitCohort, make_task, public_features
 from veil.study.budget import RELATION, certificate, together
 from veil.study.plan import Plan
@@ -191,8 +192,14 @@ def _sentences(plan: Plan, statement: PrivacyStatement) -> list[str]:
         "Gaussian(z)), and the sampler's slack, for the z listed here. Each model had a ledger "
         "with the budget (ε, δ), which was charged before its first round.",
         f"Trusted: {'; '.join(statement.trusted)}.",
+        *_hybrid_sentence(plan),
         *(f"{c[0].upper()}{c[1:]}." for c in statement.caveats),
     ]
+
+
+def _hybrid_sentence(plan: Plan) -> list[str]:
+    with_noise = any(m.kind == "dp" and m.aggregation == "secure" for m in plan.methods)
+    return [hybrid.sentence(len(plan.cohort.site_ids))] if with_noise else []
 
 
 def _public(plan: Plan, statement: PrivacyStatement | None) -> list[str]:
@@ -238,6 +245,9 @@ def _caveats(plan: Plan, runs: Sequence[dict[str, Any]]) -> list[str]:
         "'local' moves nothing.",
     ]
     told += _secure_caveats(plan, runs)
+    if plan.options.epsilons:
+        n_sites = len(plan.cohort.site_ids)
+        told.append(hybrid.left_out(n_sites, plan.options.hybrid) or hybrid.caveat(n_sites))
     if plan.cohort.n_patients < plan.cohort.labels.size:
         told.append("Metrics weigh every held-out row alike; counts are of patients.")
     return [*told, *plan.cohort.notes]

@@ -64,6 +64,35 @@ def parsed(text):
     return Page(text)
 
 
+@pytest.fixture(scope="module")
+def with_hybrid(make_study, example):
+    """The study with a hybrid row beside DP-FedSGD."""
+    methods = [
+        (m["id"], m["kind"], m["label"], m["strategy"], m["epsilon"], 0.9)
+        for m in example["methods"]
+    ]
+    epsilon = next(m["epsilon"] for m in example["methods"] if m["kind"] == "dp")
+    row = (f"hybrid-{epsilon:g}", "dp", f"Hybrid, ε = {epsilon:g}", "fedavg", epsilon, 0.9)
+    study = make_study(methods=[*methods, row])
+    study["methods"][-1] |= {"aggregation": "secure", "trusted": "Nobody with a noiseless sum."}
+    return study
+
+
+def test_the_table_says_for_each_row_who_must_be_trusted_with_what(with_hybrid):
+    cells = [e["text"] for e in Page(page(with_hybrid)).all("td", "words")]
+    for method in with_hybrid["methods"]:
+        assert method["trusted"] in cells
+    assert cells.count("Nobody with a noiseless sum.") == 1
+
+
+def test_the_hybrid_is_a_kind_of_its_own_and_on_no_curve(with_hybrid):
+    model = Model(with_hybrid)
+    (hybrid,) = model.of_kind("hybrid")
+    assert all(hybrid.id != m.id for curve in model.curves() for m in curve)
+    assert hybrid in model.per_site_methods()
+    assert (hybrid.label, hybrid.id) in [(heading, m.id) for heading, m in model.protections()]
+
+
 def svgs(text):
     return re.findall(r'<svg class="plot.*?</svg>', text, re.S)
 
