@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import itertools
 import os
 import shutil
 import subprocess
@@ -141,6 +142,25 @@ def bench_one_mask(cipher, who, contest):
         unit="B",
         check=uniform_words,
         must={"flower": 10} if cipher == "aes256-ctr" else None,
+    )
+
+
+@pytest.mark.parametrize("who", ["veil", "flower"])
+def bench_one_cold_mask(who, contest):
+    """A vector that is in no cache, the sum in new memory: a client with one neighbour."""
+    vectors = itertools.cycle([X + np.uint32(at) for at in range(32)])  # 128 MiB
+
+    def mask():
+        return ring.mask_add(next(vectors), KEYS[:1], [1], cipher="aes256-ctr", threads=1)
+
+    contest(
+        "mask_add, 1 M u32, one mask, vector out of the caches, new result",
+        who,
+        {"veil": mask, "flower": lambda: peers.flower_mask(KEYS[0], N)},
+        amount=X.nbytes,
+        unit="B",
+        check=uniform_words,
+        must={"flower": 10},
     )
 
 

@@ -13,6 +13,9 @@ How to write one (`bench/bench_<topic>.py`)::
             check=peers.equals(want),      # asserted on this contender's result before timing
             limit="openssl",               # the contender that no implementation can beat here
             must={"flower": 10}, aim={"flower": 20, "openssl": 0.75},
+            rounds=3,                      # only for calls of seconds: this many pairs and runs
+            wire={"veil": lambda: party},  # bytes per party: what has .sent and .received
+            note="what the reader of the table must know",
         )
 
 The first name in `calls` is ours. The test of every other contender measures it beside ours in
@@ -49,13 +52,15 @@ def seconds(call: Call, repeat: int) -> float:
     return (time.perf_counter() - begin) / repeat
 
 
-def paired_ratio(ours: Call, other: Call) -> tuple[float, int]:
+def paired_ratio(ours: Call, other: Call, pairs: int | None = None) -> tuple[float, int]:
     """Median of other's time over our time in alternating pairs, and the number of pairs."""
-    ours(), other()
-    estimate = {call: seconds(call, 1) for call in (ours, other)}
-    repeat = {c: max(1, round(SAMPLE_SECONDS / max(t, 1e-7))) for c, t in estimate.items()}
-    cost = sum(max(t, SAMPLE_SECONDS) for t in estimate.values())
-    pairs = min(MAX_PAIRS, max(MIN_PAIRS, round(PAIRED_SECONDS / cost)))
+    repeat = {ours: 1, other: 1}
+    if pairs is None:
+        ours(), other()
+        estimate = {call: seconds(call, 1) for call in (ours, other)}
+        repeat = {c: max(1, round(SAMPLE_SECONDS / max(t, 1e-7))) for c, t in estimate.items()}
+        cost = sum(max(t, SAMPLE_SECONDS) for t in estimate.values())
+        pairs = min(MAX_PAIRS, max(MIN_PAIRS, round(PAIRED_SECONDS / cost)))
     ratios = []
     for index in range(pairs):
         order = (ours, other) if index % 2 == 0 else (other, ours)
@@ -80,24 +85,34 @@ def contest(benchmark):
         must: Mapping[str, float] | None = None,
         aim: Mapping[str, float] | None = None,
         threads: int = 1,
+        rounds: int | None = None,
+        wire: Mapping[str, Callable[[], Any]] | None = None,
+        note: str | None = None,
     ) -> None:
         ours = next(iter(calls))
         check(calls[ours]())
         if who != ours:
             check(calls[who]())
+        if wire is not None:
+            party = wire[who]()
+            benchmark.extra_info.update(sent=party.sent, received=party.received)
         benchmark.group = title
         benchmark.extra_info.update(
-            who=who, ours=ours, amount=amount, unit=unit, threads=threads, limit=who == limit
-        )
+            who=who, ours=ours, amount=amount, unit=unit, threads=threads, limit=who == limit,
+            note=note,
+        )  # fmt: skip
         if benchmark.disabled:
             benchmark(calls[who])
             return
         if who != ours:
-            ratio, pairs = paired_ratio(calls[ours], calls[who])
+            ratio, pairs = paired_ratio(calls[ours], calls[who], rounds)
             benchmark.extra_info.update(
                 ratio=ratio, pairs=pairs, must=(must or {}).get(who), aim=(aim or {}).get(who)
             )
-        benchmark(calls[who])
+        if rounds is None:
+            benchmark(calls[who])
+        else:
+            benchmark.pedantic(calls[who], rounds=rounds, iterations=1)
 
     return run
 

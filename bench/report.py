@@ -1,4 +1,4 @@
-"""Write docs/benchmarks.md from the JSON of one pytest-benchmark run.
+"""Write docs/benchmarks.md and its figures from the JSON of one pytest-benchmark run.
 
 Usage: python bench/report.py build/bench.json docs/benchmarks.md
 """
@@ -8,6 +8,8 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
+
+import figures
 
 Bench = dict[str, Any]
 
@@ -49,7 +51,14 @@ def target(info: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def row(bench: Bench) -> str:
+def size(count: int) -> str:
+    for factor, unit in ((1e6, "MB"), (1e3, "kB")):
+        if count >= factor:
+            return f"{count / factor:.3g} {unit}"
+    return f"{count} B"
+
+
+def row(bench: Bench, columns: list[str]) -> str:
     info = bench["extra_info"]
     name, ratio = info["who"], ""
     if info["who"] == info["ours"]:
@@ -59,7 +68,8 @@ def row(bench: Bench) -> str:
     if info["limit"]:
         name += " (limit)"
         ratio += f" = {min(1.0, info['ratio']):.0%} of it"
-    cells = (name, duration(bench["stats"]["median"]), rate(bench), ratio, target(info))
+    sizes = [size(info[column]) for column in columns]
+    cells = (name, duration(bench["stats"]["median"]), rate(bench), *sizes, ratio, target(info))
     return "| " + " | ".join(cells) + " |"
 
 
@@ -67,17 +77,38 @@ def table(title: str, benches: list[Bench]) -> str:
     ours = [b for b in benches if b["extra_info"]["who"] == b["extra_info"]["ours"]]
     rest = [b for b in benches if b not in ours]
     threads = {b["extra_info"]["threads"] for b in benches}
+    columns = [name for name in ("sent", "received") if name in benches[0]["extra_info"]]
+    names = ["contender", "time", "rate", *columns, "ratio", "target"]
+    note = benches[0]["extra_info"].get("note")
     lines = [
         f"### {title}",
         "",
-        f"Threads: {', '.join(str(t) for t in sorted(threads))}.",
+        f"Threads: {', '.join(str(t) for t in sorted(threads))}." + (f" {note}" if note else ""),
         "",
-        "| contender | time | rate | ratio | target |",
-        "|---|---|---|---|---|",
-        *(row(bench) for bench in ours + rest),
+        f"| {' | '.join(names)} |",
+        "|---" * len(names) + "|",
+        *(row(bench, columns) for bench in ours + rest),
         "",
     ]
     return "\n".join(lines)
+
+
+def points(name: str, found: list[dict[str, Any]], images: Path) -> str:
+    """A figure, and its numbers as a table."""
+    lines = [
+        figures.scaling(found, images / f"{name}.svg"),
+        "",
+        "One whole round in one process, one thread, 5 % of the clients dropped after they shared "
+        "their seeds; a client's numbers are medians over those that stayed.",
+        "",
+        "| n | d | graph | client | server | client sends |",
+        "|---|---|---|---|---|---|",
+    ]
+    for at in sorted(found, key=lambda p: (p["axis"] == "d", p["n"], p["d"], p["graph"])):
+        cells = (str(at["n"]), f"{at['d']:,}", at["graph"], duration(at["client"]),
+                 duration(at["server"]), size(at["sent"]))  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, ""])
 
 
 def header(info: dict[str, Any], when: str) -> str:
@@ -89,21 +120,28 @@ def header(info: dict[str, Any], when: str) -> str:
     )
 
 
-def render(report: dict[str, Any]) -> str:
+def render(report: dict[str, Any], images: Path) -> str:
     topics: dict[str, dict[str, list[Bench]]] = defaultdict(lambda: defaultdict(list))
+    drawn: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for bench in report["benchmarks"]:
+        if "figure" in bench["extra_info"]:
+            drawn[bench["extra_info"]["figure"]].append(bench["extra_info"])
+            continue
         topic = Path(bench["fullname"].partition("::")[0]).stem.removeprefix("bench_")
         topics[topic][bench["group"]].append(bench)
     parts = [INTRODUCTION, header(report["machine_info"], report["datetime"])]
     for topic, groups in topics.items():
         parts.append(f"## {topic.replace('_', ' ')}\n")
         parts.extend(table(title, benches) for title, benches in groups.items())
+    for name, found in drawn.items():
+        parts += [f"## {name.replace('-', ' ')}\n", points(name, found, images)]
     return "\n".join(parts).rstrip() + "\n"
 
 
 def main(source: str, destination: str) -> None:
     report = json.loads(Path(source).read_text(encoding="utf-8"))
-    Path(destination).write_text(render(report), encoding="utf-8")
+    page = Path(destination)
+    page.write_text(render(report, page.parent / "images"), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,7 @@
 """A round gives the survivors' sum exactly, whoever vanishes and whenever, while it may."""
 
-import itertools
-
 import numpy as np
 import pytest
-
-from veil.errors import ProtocolError, TooFewSurvivors
 
 pytestmark = pytest.mark.kernel
 
@@ -51,64 +47,6 @@ def test_a_vector_longer_than_a_block(make_session):
     result = session.run()
     bound = session.config.codec.granularity * 3 * 9 / result.weight
     assert np.abs(result.total - session.expected(result.survivors)).max() <= bound
-
-
-def _allowed(session, drops):
-    """Whether the thresholds of the session let this pattern of dropouts finish."""
-    n1 = len(session.clients) - len(drops.get(0, ()))
-    try:
-        limits = session.config.thresholds(n1)
-    except (TooFewSurvivors, ValueError):
-        return False
-    n2 = n1 - len(drops.get(1, ()))
-    n3 = n2 - len(drops.get(2, ()))
-    signers = n3 - len(drops.get(3, ()))
-    openers = signers - len(drops.get(4, ()))
-    if session.config.adversary != "malicious":
-        signers = n3
-        openers = n3 - len(drops.get(3, ())) - len(drops.get(4, ()))
-    elif signers < max(limits.quorum, limits.t):
-        return False
-    return n3 >= max(limits.min_survivors, limits.t) and openers >= limits.t
-
-
-@pytest.mark.parametrize("adversary", ADVERSARIES)
-@pytest.mark.parametrize("n", [3, 4, 5])
-def test_every_subset_of_dropouts_at_every_round(make_session, n, adversary):
-    outcomes = {True: 0, False: 0}
-    for when in itertools.product([0, 1, 2, 3, 4, 99], repeat=n):
-        if n == 5 and list(when) != sorted(when):
-            continue  # which client vanishes when is symmetric: one of each pattern is enough
-        outcomes[_run_pattern(make_session, n, adversary, when)] += 1
-    assert outcomes[True] > 0
-    assert outcomes[False] > 0
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("adversary", ADVERSARIES)
-def test_every_subset_of_dropouts_for_six(make_session, adversary):
-    for when in itertools.product([0, 1, 2, 3, 4, 99], repeat=6):
-        _run_pattern(make_session, 6, adversary, when)
-
-
-def _run_pattern(make_session, n, adversary, when):
-    session = make_session(
-        n, adversary=adversary, corrupt=0, dropout=max(1, (n - 1) // 3), min_survivors=2, length=3,
-        kem="x25519", policy={"kems": ("x25519",)},
-    )  # fmt: skip
-    drops: dict[int, list[int]] = {}
-    for client, round_number in zip(session.clients, when, strict=True):
-        session.vanish(round_number, client)
-        drops.setdefault(round_number, []).append(client)
-    if not _allowed(session, drops):
-        with pytest.raises((ProtocolError, ValueError)):
-            session.run()
-        return False
-    result = session.run()
-    gone = {c for r in (0, 1, 2) for c in drops.get(r, ())}
-    assert result.survivors == tuple(c for c in session.clients if c not in gone)
-    np.testing.assert_array_equal(result.total, session.expected(result.survivors))
-    return True
 
 
 @pytest.mark.parametrize("n", [8, 25])

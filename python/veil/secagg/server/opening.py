@@ -73,7 +73,7 @@ def _decode(config: Config, summed: SummedCohort, client: int, message: bytes) -
     shared, alive = set(summed.before.shared), set(summed.survivors)
     if client not in alive:
         raise MalformedMessage("the client's vector is not in the sum")
-    held = {owner for owner in shared if client in cohort.graph.holders(owner)}
+    held = shared & set(cohort.graph.holders(client))  # the graph is symmetric
     if set(opened.self_shares) != held & alive or set(opened.key_shares) != held - alive:
         raise MalformedMessage("expected one share of each secret that the client holds")
     return opened
