@@ -13,6 +13,7 @@ __all__ = ["METRICS", "Estimate", "Method", "Model"]
 METRICS = ("auroc", "accuracy", "brier")
 
 _MAX_SITES = 30
+_MAX_GROUPS = 20
 _MAX_PER_SITE = 10
 _PRIVATE_PER_SITE = 5
 
@@ -82,6 +83,36 @@ class Model:
         sites = results["dataset"]["sites"]
         self.sites = sites if len(sites) <= _MAX_SITES else self._hardest(sites)
         self.sites_left_out = len(sites) - len(self.sites)
+
+    def subgroups(self) -> list[dict[str, Any]]:
+        """List the groups that are large enough to show, each with its methods' estimates."""
+        told = self.results.get("subgroups")
+        if told is None:
+            return []
+        found = {
+            (row["method"], row["attribute"], row["group"], row["metric"]): Estimate(
+                row["mean"], row["low"], row["high"], row["n"]
+            )
+            for row in told["summary"]
+        }
+        return [
+            {
+                "attribute": text.label(group["attribute"]),
+                "group": text.label(group["group"]),
+                "n": group["n"],
+                "rows": [
+                    (
+                        method,
+                        *(
+                            found[method.id, group["attribute"], group["group"], metric].sentence
+                            for metric in ("auroc", "fnr")
+                        ),
+                    )
+                    for method in self.per_site_methods()
+                ],
+            }
+            for group in told["groups"][:_MAX_GROUPS]
+        ]
 
     def estimate(self, method: Method, metric: str, scope: str) -> Estimate:
         """Look up one number of the summary."""

@@ -155,6 +155,7 @@ def _check_consistent(results: Results) -> None:
         _known(run["seed"], set(results["seeds"]), "runs: seed")
         for site in run["sites"]:
             _known(site, sites, "runs: site")
+    _check_subgroups(results, methods)
     scopes = {"mean", "worst", *(f"site:{site}" for site in sites)}
     keys = [(row["method"], row["metric"], row["scope"]) for row in results["summary"]]
     _unique(keys, "summary")
@@ -175,6 +176,26 @@ def _check_ledger(run: Results, private: set[Any]) -> None:
         )
     if "ledger" in run and run["ledger"]["spent"] > run["ledger"]["budget"]:
         raise DataError(f"run of {_short(run['method'])}: the ledger spent more than its budget")
+
+
+def _check_subgroups(results: Results, methods: set[Any]) -> None:
+    told = results.get("subgroups", {"groups": [], "summary": []})
+    pairs = [(group["attribute"], group["group"]) for group in told["groups"]]
+    groups = _unique(pairs, "subgroups")
+    keys = []
+    for row in told["summary"]:
+        _known(row["method"], methods, "subgroups: method")
+        _known((row["attribute"], row["group"]), groups, "subgroups: group")
+        _check_interval(row)
+        keys.append((row["method"], row["attribute"], row["group"], row["metric"]))
+    found = _unique(keys, "subgroups: summary")
+    wanted = {(m, *g, metric) for m in methods for g in groups for metric in ("auroc", "fnr")}
+    missing = sorted(wanted - found)
+    if missing:
+        raise DataError(f"subgroups: no entry for {_short(' / '.join(missing[0]))}")
+    for run in results["runs"]:
+        for entry in run.get("subgroups", ()):
+            _known((entry["attribute"], entry["group"]), groups, "runs: subgroup")
 
 
 def _check_interval(row: Results) -> None:

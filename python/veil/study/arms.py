@@ -36,12 +36,14 @@ from veil.study.plan import Method, Plan
 from veil.study.preprocess import Encoder, fit_encoders, public_encoder
 from veil.study.secure import make_sum
 from veil.study.split import split_patients
+from veil.study.subgroups import Predictions, group_columns, score_groups
 
 __all__ = ["SplitCohort", "make_strategy", "make_task", "public_features", "run_arm"]
 
 _HIDDEN = (16,)
 
 Scores = dict[str, dict[str, Any]]
+Outcome = tuple[Scores, int, int, list[Predictions]]  # bytes up and down between them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +53,7 @@ class SplitCohort:
     cohort: Cohort
     train: dict[str, NDArray[np.int64]]
     test: dict[str, NDArray[np.int64]]
+    groups: dict[str, NDArray[Any]]
 
     @classmethod
     def of(cls, cohort: Cohort, *, seed: int) -> "SplitCohort":
@@ -74,6 +77,7 @@ class SplitCohort:
             cohort,
             {site: np.flatnonzero(here & train) for site, here in rows.items()},
             {site: np.flatnonzero(here & ~train) for site, here in rows.items()},
+            group_columns(cohort),
         )
 
     def patients(self, rows: NDArray[np.int64]) -> tuple[int, int]:
@@ -94,7 +98,20 @@ class SplitCohort:
             x_test=encoder.encode(cohort.columns, test),
             y_test=cohort.labels[test],
             patients=cohort.patients[train],
+            subgroups={name: groups[test] for name, groups in self.groups.items()},
         )
+
+    def predictions(self, task: Task, params: Any, sites: list[Site]) -> list[Predictions]:
+        """Apply a model to the held-out rows of sites."""
+        return [
+            Predictions(
+                y=site.y_test,
+                probability=task.predict(params, site.x_test),
+                patients=self.cohort.patients[self.test[site.id]],
+                groups=site.subgroups or {},
+            )
+            for site in sites
+        ]
 
 
 def public_features(cohort: Cohort) -> tuple[str, ...]:
@@ -179,11 +196,11 @@ def run_arm(
     secure = make_sum(split.train) if counting else None
     ledger = None if method.epsilon is None else open_ledger(plan, method.epsilon)
     if method.kind == "local":
-        scores, up, down = _local(plan, split, seed)
+        scores, up, down, told = _local(plan, split, seed)
     elif method.kind == "pooled":
-        scores, up, down = _pooled(plan, split, seed)
+        scores, up, down, told = _pooled(plan, split, seed)
     else:
-        scores, up, down = _federated(plan, method, split, seed, privacy, ledger, secure)
+        scores, up, down, told = _federated(plan, method, split, seed, privacy, ledger, secure)
     record = {
         "method": method.id,
         "seed": seed,
@@ -192,22 +209,28 @@ def run_arm(
         "bytes_down": down,
         "sites": {site: _scores(split, site, scores[site]) for site in plan.cohort.site_ids},
     }
+    groups = score_groups(told)
+    if groups:
+        record["subgroups"] = groups
     if secure is not None:
         record["values_cut"] = secure.values_cut
     return record if ledger is None else record | {"ledger": entry(ledger)}
 
 
-def _local(plan: Plan, split: SplitCohort, seed: int) -> tuple[Scores, int, int]:
+def _local(plan: Plan, split: SplitCohort, seed: int) -> Outcome:
     """Train each site alone, with preprocessing of its own; nothing moves."""
     scores: Scores = {}
+    told: list[Predictions] = []
     for name, rows in split.train.items():
         (site,) = split.sites(fit_encoders(plan.cohort, {name: rows}))
         task = make_task(plan, features=site.x.shape[1], private=False)
-        scores |= _train(plan, task, [site], FedAvg(), seed).metrics
-    return scores, 0, 0
+        history = _train(plan, task, [site], FedAvg(), seed)
+        scores |= history.metrics
+        told += split.predictions(task, history.params, [site])
+    return scores, 0, 0, told
 
 
-def _pooled(plan: Plan, split: SplitCohort, seed: int) -> tuple[Scores, int, int]:
+def _pooled(plan: Plan, split: SplitCohort, seed: int) -> Outcome:
     """Train on all sites' rows in one place; the rows move up, the model down."""
     sites = split.sites(fit_encoders(plan.cohort, split.train))
     pooled = Site(
@@ -222,7 +245,8 @@ def _pooled(plan: Plan, split: SplitCohort, seed: int) -> tuple[Scores, int, int
     params = _train(plan, task, [pooled], FedAvg(), seed).params
     scores = {site.id: task.evaluate(params, site) for site in sites}
     down = Layout.of(params).nbytes * len(sites)
-    return scores, pooled.x.nbytes + pooled.y.nbytes, down
+    told = split.predictions(task, params, sites)
+    return scores, pooled.x.nbytes + pooled.y.nbytes, down, told
 
 
 def _federated(
@@ -233,7 +257,7 @@ def _federated(
     privacy: CentralDP | None,
     ledger: Ledger | None,
     aggregator: Aggregator | None,
-) -> tuple[Scores, int, int]:
+) -> Outcome:
     """Train all sites together, with or without differential privacy or secure aggregation."""
     encoders = fit_encoders(plan.cohort, split.train)
     if privacy is not None:
@@ -252,7 +276,8 @@ def _federated(
         aggregator = mechanism.secure_sum(adversary="malicious")
     label = None if ledger is None else f"{method.id}, seed {seed}"
     history = _train(plan, task, sites, strategy, seed, mechanism, ledger, label, aggregator)
-    return history.metrics, history.bytes_up, history.bytes_down
+    told = split.predictions(task, history.params, sites)
+    return history.metrics, history.bytes_up, history.bytes_down, told
 
 
 def _train(

@@ -14,6 +14,7 @@ from veil.study.budget import RELATION, certificate, together
 from veil.study.plan import Plan
 from veil.study.preprocess import fit_encoders
 from veil.study.secure import caveat, left_out
+from veil.study.subgroups import summarise_groups
 from veil.study.summary import summarise
 
 __all__ = ["make_results"]
@@ -40,7 +41,7 @@ def make_results(
     """
     split = SplitCohort.of(plan.cohort, seed=plan.options.seeds[0])
     statement = _statement(plan, mechanisms)
-    return {
+    results = {
         "format": "veil-study",
         "version": 1,
         "veil_version": __version__,
@@ -57,6 +58,8 @@ def make_results(
         "public": _public(plan, statement),
         "caveats": _caveats(plan, runs),
     }
+    groups = summarise_groups(runs, [m.id for m in plan.methods])
+    return results if groups is None else results | {"subgroups": groups}
 
 
 def _options(plan: Plan) -> dict[str, Any]:
@@ -244,6 +247,12 @@ def _caveats(plan: Plan, runs: Sequence[dict[str, Any]]) -> list[str]:
         "Bytes of 'pooled' are the encoded records going up and one model per site coming down; "
         "'local' moves nothing.",
     ]
+    if plan.cohort.schema is not None and plan.cohort.schema.subgroups:
+        told.append(
+            "Results per subgroup are of all sites' held-out rows together. A group is missed more "
+            "often when few patients trained for it, and differential privacy tends to cost small "
+            "groups most: clipping and noise hide first what few patients share."
+        )
     told += _secure_caveats(plan, runs)
     if plan.options.epsilons:
         n_sites = len(plan.cohort.site_ids)

@@ -13,7 +13,7 @@ from typing import Any
 
 from veil.errors import DataError
 
-__all__ = ["DRAFT_MARK", "CategoricalColumn", "NumericColumn", "Schema"]
+__all__ = ["DRAFT_MARK", "CategoricalColumn", "NumericColumn", "Schema", "SubgroupRule"]
 
 FORMAT, VERSION = "veil-schema", 1
 DRAFT_MARK = "edit me: derived from data, must be replaced by public knowledge"
@@ -94,6 +94,52 @@ class CategoricalColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class SubgroupRule:
+    """How one column divides patients into the groups whose results are shown apart.
+
+    Parameters
+    ----------
+    column : str
+        A column of the schema.
+    edges : tuple of float
+        Of a numeric column, rising: bands begin at them. Empty: each value is a group.
+    labels : tuple of (str, str)
+        Names for values, where these are codes.
+    """
+
+    column: str
+    edges: tuple[float, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        where = f"schema subgroups {self.column!r}"
+        if not all(_is_number(e) for e in self.edges) or list(self.edges) != sorted(
+            set(self.edges)
+        ):
+            raise DataError(f"{where}: expected rising, finite edges, got {list(self.edges)}")
+        if self.edges and self.labels:
+            raise DataError(f"{where}: expected edges or labels, got both; drop one")
+        if not all(isinstance(t, str) and t for pair in self.labels for t in pair):
+            raise DataError(f"{where}: expected labels from text to text; quote them")
+
+    def bands(self) -> list[str]:
+        """Name the bands between the edges, from the lowest."""
+        first, last = self.edges[0], self.edges[-1]
+        pairs = zip(self.edges, self.edges[1:], strict=False)
+        between = [f"{low:g} to below {high:g}" for low, high in pairs]
+        return [f"below {first:g}", *between, f"{last:g} and over"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the rule as JSON values, without what is empty."""
+        values: dict[str, Any] = {"column": self.column}
+        if self.edges:
+            values["edges"] = list(self.edges)
+        if self.labels:
+            values["labels"] = dict(self.labels)
+        return values
+
+
+@dataclass(frozen=True, slots=True)
 class Schema:
     """What is publicly known of a table's columns.
 
@@ -105,16 +151,20 @@ class Schema:
         The columns that a model may use, each with the source of its numbers.
     note : str
         What a reader of the file should know.
+    subgroups : tuple of SubgroupRule
+        Columns by which results are shown apart, such as sex and age.
 
     Raises
     ------
     DataError
-        If the status is unknown, a column is named twice, or there is none.
+        If the status is unknown, a column is named twice, or there is none; or subgroups name no
+        column, one twice, or a numeric one without edges or labels.
     """
 
     status: str
     columns: tuple[NumericColumn | CategoricalColumn, ...]
     note: str = ""
+    subgroups: tuple[SubgroupRule, ...] = ()
 
     def __post_init__(self) -> None:
         if self.status not in ("draft", "public"):
@@ -125,6 +175,26 @@ class Schema:
         names = [c.name for c in self.columns]
         if not names or len(set(names)) != len(names):
             raise DataError(f"schema columns: expected distinct columns, at least one, got {names}")
+        examined = [rule.column for rule in self.subgroups]
+        if len(set(examined)) != len(examined) or not set(examined) <= set(names):
+            raise DataError(
+                f"schema subgroups: expected distinct columns of the schema, got {examined}; the "
+                f"columns are: {', '.join(names)}"
+            )
+        for rule in self.subgroups:
+            self._check_rule(rule)
+
+    def _check_rule(self, rule: SubgroupRule) -> None:
+        numeric = isinstance(self.columns[self.names.index(rule.column)], NumericColumn)
+        if numeric and not (rule.edges or rule.labels):
+            raise DataError(
+                f"schema subgroups {rule.column!r}: expected edges of its bands, or labels of its "
+                "codes, for a numeric column, got neither"
+            )
+        if not numeric and rule.edges:
+            raise DataError(
+                f"schema subgroups {rule.column!r}: expected edges of numeric columns alone"
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -157,6 +227,7 @@ class Schema:
             "status": self.status,
             "note": self.note,
             "columns": [c.to_dict() for c in self.columns],
+            **({"subgroups": [r.to_dict() for r in self.subgroups]} if self.subgroups else {}),
         }
 
     @classmethod
@@ -186,7 +257,8 @@ class Schema:
                 f"{values.get('format')!r} version {values.get('version')!r}; draft one with "
                 "veil schema FILE.csv"
             )
-        _only_keys("schema", values, {"format", "version", "status", "note", "columns"})
+        known = {"format", "version", "status", "note", "columns"}
+        _only_keys("schema", values, known | ({"subgroups"} & set(values)))
         columns = values["columns"]
         if not isinstance(columns, list):
             raise DataError(f"schema columns: expected a list, got {type(columns).__name__}")
@@ -194,6 +266,7 @@ class Schema:
             status=values["status"],
             columns=tuple(_column_from(c) for c in columns),
             note=str(values["note"]),
+            subgroups=_rules_from(values.get("subgroups", [])),
         )
 
     @classmethod
@@ -253,6 +326,20 @@ def _column_from(values: Any) -> NumericColumn | CategoricalColumn:
         raise DataError(f"{where}: expected categories and impute to be strings; quote them")
     fields["categories"] = tuple(fields["categories"])
     return CategoricalColumn(**fields)
+
+
+def _rules_from(values: Any) -> tuple[SubgroupRule, ...]:
+    if not isinstance(values, list) or not all(isinstance(v, dict) for v in values):
+        raise DataError("schema subgroups: expected a list of objects, each with its column")
+    rules = []
+    for value in values:
+        where = f"schema subgroups {value.get('column')!r}"
+        _only_keys(where, value, {"column"} | ({"edges", "labels"} & set(value)))
+        edges, labels = value.get("edges", []), value.get("labels", {})
+        if not isinstance(edges, list) or not isinstance(labels, dict):
+            raise DataError(f"{where}: expected edges in a list, and labels in an object")
+        rules.append(SubgroupRule(value["column"], tuple(edges), tuple(labels.items())))
+    return tuple(rules)
 
 
 def _only_keys(where: str, values: dict[str, Any], expected: set[str]) -> None:
