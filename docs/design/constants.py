@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from mpmath import mp
 
+from veil.dp._lattice import ETA_SQUARED, EVENT_DISTANCE
 from veil.noise import DiscreteGaussian, DiscreteLaplace, RoundedGaussian, Skellam, _masses
 from veil.noise import _convolution as convolution
 
@@ -34,7 +35,9 @@ def convolution_constants():
     eps = mp.mpf(2) ** -100
     eta_squared = mp.log(2 + 2 / eps) / (2 * mp.pi**2)
     report("eta^2", mp.nstr(eta_squared, 12), eta_squared <= real(convolution.ETA_SQUARED))
-    report("eta^2 in the event", 3.5467, eta_squared <= mp.mpf("3.5467"))
+    report("eta^2 in the event", ETA_SQUARED, eta_squared <= mp.mpf(ETA_SQUARED))
+    distance = eps / (1 - eps)
+    report("TV of the event, log2", mp.nstr(mp.log(distance, 2), 6), distance <= EVENT_DISTANCE)
     x = mp.exp(-2 * mp.pi**2 * real(convolution.ETA_SQUARED))
     report("Poisson tail / eps", mp.nstr(2 * x / (1 - x) / eps, 8), 2 * x / (1 - x) <= eps)
     distance = real(convolution.CONVOLUTION_DISTANCE)

@@ -15,7 +15,7 @@ import pytest
 from scipy.stats import beta
 
 from veil import dp, noise
-from veil.dp import choice
+from veil.dp import choice, quantile
 from veil.random import SecureGenerator
 
 ALPHA = 1e-6
@@ -121,6 +121,39 @@ def first_answer(neighbour, rng):
     return session.above(-1.0 + shift)
 
 
+def moment(function, here, there, accept, *, relation, runs=MANY):
+    """Data whose noiseless sums lie one unit's contribution apart, on either side of S."""
+
+    def run(neighbour, rng):
+        answer = function(
+            there if neighbour else here,
+            bounds=(0, 120),
+            epsilon=3.0,
+            delta=0.0,
+            patient_ids=None,
+            ledger=ledger(relation),
+            rng=rng,
+        )
+        return accept(answer.value)
+
+    return Case(3.0, 1e-9, run, runs)
+
+
+def unknown_categories(neighbour, rng):
+    released = dp.histogram(
+        np.array(["flu"] * (51 if neighbour else 50)),
+        bounds=None,
+        epsilon=1.0,
+        delta=1e-6,
+        patient_ids=None,
+        ledger=ledger(),
+        rng=rng,
+    )
+    return released.value[0] >= 51
+
+
+MIDDLE = np.full(20, 60.0)
+
 # S: the half line on the far side of the shifted value, where the ratio of the densities is largest
 # and the probability still near a half.
 CASES = {
@@ -151,6 +184,23 @@ CASES = {
     "mean, replaced": query(
         dp.mean, lambda a: a.value >= 67.0, epsilon=1.0, delta=0.0, relation=REPLACE
     ),
+    # All of the deviations' share, as the sign of the mean's deviation is that of their sum.
+    "mean": moment(
+        dp.mean,
+        np.array([60.0] * 7 + [0.0]),
+        np.array([60.0] * 7 + [0.0, 120.0]),
+        lambda v: v >= 60.0,
+        relation=ADD,
+    ),
+    "variance, replaced": moment(
+        dp.variance,
+        MIDDLE,
+        np.append(MIDDLE[1:], 120.0),
+        lambda v: v >= 171.0,
+        relation=REPLACE,
+        runs=2_500,
+    ),
+    "histogram of unknown categories": Case(1.0, 1e-6, unknown_categories),
     "histogram": query(
         dp.histogram, lambda a: a.value[-1] >= 1, epsilon=1.0, delta=0.0, relation=ADD, bins=4
     ),
@@ -188,12 +238,18 @@ def halved(monkeypatch):
         true = getattr(noise, kind)
         monkeypatch.setattr(noise, kind, lambda scale, true=true: true(scale / 2))
     flip = choice.permute_and_flip
-    monkeypatch.setattr(choice, "permute_and_flip", lambda s, rate, rng: flip(s, 2 * rate, rng))
+    for user in (choice, quantile):
+        monkeypatch.setattr(user, "permute_and_flip", lambda s, rate, rng: flip(s, 2 * rate, rng))
 
 
-# The first answer of a sparse vector session, and a choice between two, never spend all of epsilon:
+# The first answer of a sparse vector session, a choice between two, and two sums of which these
+# neighbours move one by its reach (0.6 of epsilon) and one by half (of 0.4) never spend all of it:
 # what catches them is the claim that their noise really supports.
-WEAK = {"sparse vector", "permute and flip"}
+WEAK = {
+    "sparse vector": lambda: sparse_vector_loss(),
+    "permute and flip": lambda: flip_loss(),
+    "variance, replaced": lambda: 3.0 * (0.6 + 0.4 / 2),
+}
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in WEAK])
@@ -207,7 +263,7 @@ def test_the_same_check_catches_half_the_noise(name, monkeypatch):
 def test_half_the_noise_shows_in_choices(name, monkeypatch):
     """The exact loss of S bounds what the true code shows, and not what half the noise shows."""
     case = CASES[name]
-    exact = {"sparse vector": sparse_vector_loss(), "permute and flip": flip_loss()}[name]
+    exact = WEAK[name]()
     assert violation(*replay(case, 3), exact, 1e-9) <= 0
     halved(monkeypatch)
     assert violation(*replay(case, 3), exact, 1e-9) > 0
@@ -264,6 +320,15 @@ def quantile_case(q, relation):
 def test_quantiles_lose_no_more_than_claimed(q, relation):
     case = quantile_case(q, relation)
     assert violation(*replay(case, 4), case.epsilon, case.delta) <= 0
+
+
+@pytest.mark.parametrize("relation", [ADD, REPLACE])
+def test_half_the_noise_shows_in_quantiles(relation, monkeypatch):
+    """One row moves one score by 1 at the rate of half of epsilon: the loss of S exactly."""
+    case = quantile_case(0.5, relation)
+    assert violation(*replay(case, 5), case.epsilon / 2, case.delta) <= 0
+    halved(monkeypatch)
+    assert violation(*replay(case, 5), case.epsilon / 2, case.delta) > 0
 
 
 def test_unknown_categories_hide_one_unit():

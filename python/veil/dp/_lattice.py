@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ETA_SQUARED",
+    "EVENT_DISTANCE",
     "LEAST_SIGMA",
     "SLACK_SHARE",
     "Lattice",
@@ -30,7 +31,7 @@ __all__ = [
 # post-processed continuous one of variance s^2 - eta^2.
 ETA_SQUARED = 3.5467
 # Total-variation distance, per coordinate, of that post-processing to the discrete Gaussian.
-_EVENT_DISTANCE = 2.0**-99
+EVENT_DISTANCE = 2.0**-99
 LEAST_SIGMA = 64.0
 # What a calibration leaves of delta to the slack of the sampler.
 SLACK_SHARE = 1e-6
@@ -123,4 +124,4 @@ def gaussian_event(lattice: Lattice) -> Event:
 
 def gaussian_slack(noise: "DiscreteGaussian", size: int) -> float:
     """Return the distance of `size` draws from what `gaussian_event` says."""
-    return size * (noise.tv_bound + _EVENT_DISTANCE)
+    return size * (noise.tv_bound + EVENT_DISTANCE)

@@ -104,7 +104,7 @@ def _calibrated(
     least = 0.0 if q == 1.0 else _LEAST_SAMPLED
     start = _safe_multiplier(event, target, delta, relation)
     if q < 1.0 and -math.expm1(steps * math.log1p(-q)) <= delta:
-        return start  # delta covers that a unit is sampled at all: any multiplier spends nothing
+        return max(start, least)  # delta covers that a unit is sampled at all: nothing is spent
     rough = target >= _ROUGH_FROM and "pld" in supported_accountants(
         event(start), relation=relation, delta=delta
     )

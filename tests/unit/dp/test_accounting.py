@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import subprocess
+import sys
 
 import mpmath
 import numpy as np
@@ -311,6 +313,24 @@ def test_a_calibration_asks_the_accountant_itself_a_few_times(monkeypatch):
     )
     assert len(asked) <= 4
     assert z in [event.sigma for event in asked]
+
+
+CALIBRATES = """
+import resource
+from veil import dp
+print(dp.calibrate_noise_multiplier(
+    target_epsilon=0.01, target_delta=1e-6, sampling_probability=0.01, steps=10_000))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # kB
+"""
+
+
+def test_a_small_epsilon_needs_little_memory():
+    done = subprocess.run(
+        [sys.executable, "-c", CALIBRATES], check=True, capture_output=True, text=True, timeout=120
+    )
+    multiplier, kilobytes = map(float, done.stdout.split())
+    assert multiplier == pytest.approx(749.04, rel=1e-3)
+    assert kilobytes < 2e6
 
 
 def test_a_target_that_sampling_alone_meets_is_met():
