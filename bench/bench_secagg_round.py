@@ -58,6 +58,13 @@ class Recorded:
         self.received = len(self.roster[0]) + len(self.relay[0]) + len(self.survivors[0])
         return self.values
 
+    def server_wire(self):
+        """Bytes that the server sends and receives."""
+        up = [self.adverts, self.shares, self.masked, self.opened]
+        down = [self.roster, self.relay, self.survivors]
+        return peers.Wire(*(sum(len(m) for part in parts for m in part.values())
+                            for parts in (down, up)))  # fmt: skip
+
     def server(self):
         server = Server(self.config)
         server.collect_keys(self.adverts)
@@ -107,6 +114,7 @@ def bench_server(who, contest, benchmark):
     n, dropped, size = where = scale(benchmark)
 
     def theirs():
+        flower(*where).client()  # for its bytes
         flower(*where).prepare_server()
         return flower(*where).server
 
@@ -115,6 +123,8 @@ def bench_server(who, contest, benchmark):
         f"the server's whole round: n = {n}, d = {size}, {dropped} dropped, full graph",
         who, {"veil": lambda: recorded(*where).server(), "flower": peers.lazily(theirs)},
         amount=size, unit="value", rounds=2,
+        wire={"veil": lambda: recorded(*where).server_wire(),
+              "flower": lambda: flower(*where).server_wire()},
         check=peers.equals(alive * np.clip(values_of(size), -8, 8).astype(float),
                            atol=alive * STEP),
         note=f"Rounds 0 to 4 at the server: {alive} vectors summed, {n} secrets recovered, "

@@ -96,9 +96,15 @@ class Round:
             vector = f.parameters_subtraction(vector, mask)  # 0 is the least id
         message = [f.ndarray_to_bytes(part) for part in f.parameters_mod(vector, MODULUS)]
         answer = [held[j - 1][2 if j in self.alive else 3] for j in keys]
-        self.sent = sum(map(len, [pk1, pk2, *out, *message, *answer]))
+        self.late = sum(map(len, [*message, *answer]))  # what a dropped client does not send
+        self.sent = self.late + sum(map(len, [pk1, pk2, *out]))
         self.received = sum(map(len, self.incoming.values())) + self.n * (len(pk1) + len(pk2))
         return f.bytes_to_ndarray(message[0])
+
+    def server_wire(self):
+        """Bytes that the server sends and receives, from those of client 0."""
+        kept = self.sent - self.late
+        return peers.Wire(self.n * self.received, self.n * kept + len(self.alive) * self.late)
 
     def prepare_server(self):
         """Make the survivors' shares, and vectors whose sum is what the real ones' would be."""

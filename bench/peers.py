@@ -8,7 +8,7 @@ first is built by `lazily` on the first call, so that naming a missing peer skip
 import functools
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -28,6 +28,13 @@ def lazily(make: Callable[[], Callable[[], Any]]) -> Callable[[], Any]:
     """A call whose peer is imported and whose inputs are built the first time it runs."""
     made = functools.cache(make)
     return lambda: made()()
+
+
+class Wire(NamedTuple):
+    """Bytes that one party sends and receives."""
+
+    sent: int
+    received: int
 
 
 def equals(want: Any, *, rtol: float = 0.0, atol: float = 0.0) -> Callable[[Any], None]:

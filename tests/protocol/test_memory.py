@@ -75,9 +75,9 @@ print(*play(length))
 """
 
 
-def extra_bytes(side, weighted, spoil="nothing"):
+def extra_bytes(side, weighted, spoil="nothing", length=LENGTH):
     done = subprocess.run(
-        [sys.executable, "-c", CODE, str(LENGTH), side, weighted, spoil],
+        [sys.executable, "-c", CODE, str(length), side, weighted, spoil],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return map(int, done.stdout.split())
@@ -103,3 +103,13 @@ def test_a_server_holds_two_vectors_of_32_bit_words(weighted):
 def test_a_second_copy_is_seen(side, spoil, limit):
     extra, _ = extra_bytes(side, "unweighted", spoil)
     assert extra > limit
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("side", "words"), [("client", 0), ("server", 2)])
+def test_a_hundred_million_values(side, words):
+    length = 100_000_000
+    extra, message = extra_bytes(side, "unweighted", length=length)
+    assert message <= 4 * length + 100
+    assert extra <= 4 * words * length + MARGIN

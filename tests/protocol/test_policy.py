@@ -102,3 +102,9 @@ def test_a_used_label_is_refused_by_the_policy_guard(config):
     again = Client(config, 10, None, policy, run_id="run", round_number=4)
     with pytest.raises(RuntimeError, match="above 4"):
         again.advertise()
+
+
+def test_every_field_is_refused_somewhere_above():
+    above = {field for field, *_ in CONFIG_FIELDS}
+    above |= {"codec", "roster", "min_cohort", "min_survivors", "replay"}
+    assert above == {field.name for field in dataclasses.fields(Policy)}
