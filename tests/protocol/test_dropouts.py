@@ -74,7 +74,7 @@ class Tree:
             here = (*path, len(arrived))
             try:
                 going_on = self._arrive(depth, fork(server), saved, messages, arrived)
-            except (ProtocolError, ValueError):
+            except ProtocolError:
                 assert not self._allowed(here), f"refused: {here}"
                 self.refused += (len(self.calls) - depth + 1) ** len(arrived)
                 continue
@@ -110,7 +110,7 @@ class Tree:
         """Whether the thresholds let a round go on whose U1, U2, … have these sizes."""
         try:
             limits = self.config.thresholds(sizes[0])
-        except (ProtocolError, ValueError):
+        except ProtocolError:
             return False
         floors = [3, max(limits.min_survivors, limits.t), max(limits.min_survivors, limits.t)]
         if self.config.adversary == "malicious":

@@ -107,4 +107,5 @@ def test_a_used_label_is_refused_by_the_policy_guard(config):
 def test_every_field_is_refused_somewhere_above():
     above = {field for field, *_ in CONFIG_FIELDS}
     above |= {"codec", "roster", "min_cohort", "min_survivors", "replay"}
+    above |= {"noise"}  # test_noise.py
     assert above == {field.name for field in dataclasses.fields(Policy)}

@@ -245,10 +245,18 @@ class Config:
         Raises
         ------
         TooFewSurvivors
-            If so few took part that no sum may be opened.
+            If so few took part that no sum may be opened, or no threshold is both safe and live.
         ValueError
-            If no threshold is both safe and live.
+            If not even all `n` clients have such a threshold.
         """
+        try:
+            return self._thresholds(participants)
+        except ValueError as error:
+            if participants == self.n:
+                raise
+            raise TooFewSurvivors(f"{participants} participants: {error}") from error
+
+    def _thresholds(self, participants: int) -> Thresholds:
         dropouts = math.floor(self.dropout * participants + 1e-14)
         survivors = participants - dropouts if self.min_survivors is None else self.min_survivors
         if survivors > participants or participants < 3 or participants <= self.corrupt:

@@ -77,7 +77,17 @@ class PrivateKeys:
         """ML-KEM shared secret; a damaged ciphertext gives a random one (implicit rejection)."""
         if self._mlkem is None:
             return b""
-        return self._mlkem.decapsulate(ciphertext)
+        try:
+            return self._mlkem.decapsulate(ciphertext)
+        except ValueError as error:
+            raise MalformedMessage(
+                f"expected an ML-KEM-768 ciphertext of {CIPHERTEXT_BYTES} bytes, "
+                f"got {len(ciphertext)}"
+            ) from error
+
+
+# Any scalar shows a point of low order; this one protects nothing.
+_PROBE = PrivateKeys(bytes([1]) * 32, b"")
 
 
 def masking_keys(mu: bytes, kem: str) -> PrivateKeys:
@@ -99,6 +109,17 @@ def check_public(keys: PublicKeys, kem: str) -> PublicKeys:
     if kem == HYBRID:
         _mlkem_public(keys)
     return keys
+
+
+def check_exchanges(keys: PublicKeys) -> None:
+    """Refuse an X25519 key whose shared secrets are all zero, before others meet it.
+
+    Raises
+    ------
+    ProtocolError
+        If the key is a point of low order.
+    """
+    _PROBE.exchange(keys)
 
 
 def encapsulate(peer: PublicKeys) -> tuple[bytes, bytes]:

@@ -351,7 +351,7 @@ class Client:
             if not isinstance(self._state, awaited):
                 raise ProtocolError(f"{name}: out of order; {self!r} has no such step now")
             message, following = make(self._state)
-        except ProtocolError:
+        except BaseException:  # whatever it was: nothing secret stays, and nothing goes on
             self._state, self._last = None, (b"", b"")
             raise
         self._state, self._last = following, (asked, message)

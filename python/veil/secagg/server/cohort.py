@@ -88,6 +88,7 @@ class KeyRound:
             raise MalformedMessage("the client's configuration differs from the server's")
         for pair in (advert.masking, advert.transport):
             keys.check_public(pair, self.config.kem)
+            keys.check_exchanges(pair)
         if self.roster is not None:
             _verify(self.roster, advert)
         return advert
