@@ -81,8 +81,8 @@ def with_hybrid(make_study, example):
 def test_the_table_says_for_each_row_who_must_be_trusted_with_what(with_hybrid):
     cells = [e["text"] for e in Page(page(with_hybrid)).all("td", "words")]
     for method in with_hybrid["methods"]:
-        assert method["trusted"] in cells
-    assert cells.count("Nobody with a noiseless sum.") == 1
+        assert f"Must be trusted: {method['trusted']}" in cells
+    assert cells.count("Must be trusted: Nobody with a noiseless sum.") == 1
 
 
 def test_the_hybrid_is_a_kind_of_its_own_and_on_no_curve(with_hybrid):
