@@ -72,7 +72,6 @@ AliasTable::AliasTable(std::span<const std::uint64_t> high, std::span<const std:
   if (std::any_of(alias_.begin(), alias_.end(), [&](auto other) { return other >= columns; })) {
     throw std::invalid_argument("alias: expected columns of the table, got a larger one");
   }
-  alias_.resize(columns + 3);
 }
 
 TableSampler::TableSampler(std::vector<Level> levels) : levels_(std::move(levels)) {

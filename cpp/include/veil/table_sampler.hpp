@@ -32,7 +32,7 @@ class AliasTable {
  private:
   std::vector<std::uint64_t> high_;
   std::vector<std::uint64_t> low_;
-  std::vector<std::uint16_t> alias_;  // padded: kernels read whole words
+  std::vector<std::uint16_t> alias_;
 };
 
 // sum over levels of 2^shift * (a draw from its table), all independent.
