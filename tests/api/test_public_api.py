@@ -108,9 +108,9 @@ IMPLIED = {
     "calibrate_noise_multiplier(relation)",
     # None is refused when the run is private, and the only value that a plain run may have.
     "simulate(ledger)",
+    "SecureStrategy(ledger)",
     # Skellam's events need it and all others refuse it.
     "Event(l1_sensitivity)",
-    "SecureStrategy(ledger)",
 }
 
 

@@ -8,7 +8,9 @@ import typer
 
 from veil import __version__
 from veil.cli.account import account
+from veil.cli.flower import flower
 from veil.cli.guard import INTERRUPTED
+from veil.cli.identity import identity
 from veil.cli.info import info
 from veil.cli.ledger import ledger
 from veil.cli.report import report
@@ -53,6 +55,8 @@ def _flowing(text: str | None) -> str:
 for command in (study, schema, report, account, info):
     app.command(help=_flowing(command.__doc__))(command)
 app.add_typer(ledger, name="ledger")
+app.add_typer(identity, name="identity")
+app.add_typer(flower, name="flower")
 
 
 def _show_version(wanted: bool) -> None:

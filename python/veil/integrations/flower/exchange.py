@@ -56,6 +56,7 @@ class PollingGrid:
         if not sent:
             return []
         nodes = [message.metadata.dst_node_id for message in sent]
+        _log.info("%d messages sent to nodes %s", len(sent), sorted(nodes))
         ids = list(self._grid.push_messages(sent))
         waiting = {i: node for i, node in zip(ids, nodes, strict=True) if i is not None}
         end = None if timeout is None else time.monotonic() + timeout
