@@ -46,8 +46,8 @@ def noise():
     return (step.total / -0.5 * (0.3 * 1000) - total) / (1.7 * widened)
 
 
-def p_of_variance(values, checks):
-    return checks.power(values, 2, 1.0, 3.0)
+def p_of_moments(values, checks):
+    return [checks.power(values, 2, 1.0, 3.0), checks.power(values, 4, 3.0, 105.0)]
 
 
 class Scaled(LatticeGaussian):
@@ -63,15 +63,19 @@ class Scaled(LatticeGaussian):
 
 def test_noise_has_the_multiplier_of_the_event(checks):
     values = noise()
-    checks.accepts(p_of_variance(values, checks), N)
-    checks.accepts(checks.kolmogorov(values, stats.norm.cdf), N)
+    for p in p_of_moments(values, checks):
+        checks.accepts(p, N)
+    checks.accepts(checks.mean(values, 0.0, 1.0), N)
     checks.accepts(checks.runs(values, 0.0), N)
+    checks.rejects(checks.mean(values + 0.01, 0.0, 1.0), N)
+    checks.rejects(checks.runs(checks.stutter(values), 0.0), N)
 
 
 @pytest.mark.parametrize("factor", [0.99, 1.01])
 def test_the_noise_test_sees_one_percent(monkeypatch, factor, checks):
     monkeypatch.setattr(mechanism, "_NOISE", Scaled(factor))
-    checks.rejects(p_of_variance(noise(), checks), N)
+    for p in p_of_moments(noise(), checks):
+        checks.rejects(p, N)
 
 
 class Counts:

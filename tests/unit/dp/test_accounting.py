@@ -337,7 +337,7 @@ def test_a_target_that_sampling_alone_meets_is_met():
     z = dp.calibrate_noise_multiplier(
         target_epsilon=1.0, target_delta=1e-2, sampling_probability=1e-3, steps=1
     )
-    spent = dp.epsilon(gaussian(z, q=1e-3, count=1), delta=1e-2, relation=ADD, accountant="pld")
+    spent = dp.epsilon(gaussian(z, q=1e-3, count=1), delta=1e-2, relation=ADD, accountant="rdp")
     assert spent <= 1.0
 
 
