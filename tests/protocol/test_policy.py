@@ -56,6 +56,16 @@ def test_another_noise_is_refused(config):
         join(noisy, noise=dataclasses.replace(share, sigma=9.0))
 
 
+def test_another_noise_or_none_is_refused(config):
+    share, weaker = (NoiseShare(distribution="discrete-gaussian", sigma=s) for s in (50.0, 5.0))
+    codec = dataclasses.replace(config.codec, noise=share.headroom(5))
+    noisy = dataclasses.replace(config, codec=codec, noise=share)
+    join(noisy, noise=share)
+    for refused, wanted in ((config, share), (noisy, weaker)):
+        with pytest.raises(PolicyRefused, match="noise"):
+            join(refused, noise=wanted)
+
+
 def test_a_roster_asks_for_a_malicious_session(config):
     roster = {10: Ed25519PrivateKey.generate().public_key()}
     with pytest.raises(PolicyRefused, match="adversary"):
@@ -106,6 +116,5 @@ def test_a_used_label_is_refused_by_the_policy_guard(config):
 
 def test_every_field_is_refused_somewhere_above():
     above = {field for field, *_ in CONFIG_FIELDS}
-    above |= {"codec", "roster", "min_cohort", "min_survivors", "replay"}
-    above |= {"noise"}  # test_noise.py
+    above |= {"codec", "noise", "roster", "min_cohort", "min_survivors", "replay"}
     assert above == {field.name for field in dataclasses.fields(Policy)}
