@@ -26,8 +26,8 @@ def scaling(points: list[Point], path: Path) -> str:
     clients = sorted({p["n"] for p in by_axis["d"]})
     over_n = f"clients n (d = {', '.join(f'{d:,}' for d in lengths)})"
     over_d = f"values d (n = {', '.join(map(str, clients))})"
-    draw(panels[0], by_axis["n"], "n", ("client", "server"), over_n, "seconds in a round")
-    draw(panels[1], by_axis["d"], "d", ("client", "server"), over_d, "seconds in a round")
+    draw(panels[0], by_axis["n"], "n", ("client", "server"), over_n, "processor seconds in a round")
+    draw(panels[1], by_axis["d"], "d", ("client", "server"), over_d, "processor seconds in a round")
     draw(panels[2], by_axis["n"], "n", ("sent",), over_n, "bytes that a client sends")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None}, transparent=False)

@@ -99,7 +99,8 @@ def points(name: str, found: list[dict[str, Any]], images: Path) -> str:
         figures.scaling(found, images / f"{name}.svg"),
         "",
         "One whole round in one process, one thread, 5 % of the clients dropped after they shared "
-        "their seeds; a client's numbers are medians over those that stayed.",
+        "their seeds. Times are processor time; a client's numbers are medians over those that "
+        "stayed.",
         "",
         "| n | d | graph | client | server | client sends |",
         "|---|---|---|---|---|---|",
