@@ -29,6 +29,8 @@ def scaling(points: list[Point], path: Path) -> str:
     draw(panels[0], by_axis["n"], "n", ("client", "server"), over_n, "processor seconds in a round")
     draw(panels[1], by_axis["d"], "d", ("client", "server"), over_d, "processor seconds in a round")
     draw(panels[2], by_axis["n"], "n", ("sent",), over_n, "bytes that a client sends")
+    panels[2].set_yscale("linear")
+    panels[2].set_ylim(bottom=0)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None}, transparent=False)
     return f"![Seconds and bytes over clients and values](images/{path.name})"
@@ -51,4 +53,4 @@ def draw(
     panel.set_xlabel(along)
     panel.set_ylabel(up)
     panel.grid(alpha=0.3, linewidth=0.5)
-    panel.legend(frameon=False, fontsize=8)
+    panel.legend(frameon=False, fontsize=7, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
