@@ -144,6 +144,7 @@ class Ledger:
         self._process = os.getpid()
         self._journal = None if path is None else Journal(path, lock_timeout)
         self._book = None
+        self._unreadable: str | None = None
 
     # --- properties ------------------------------------------------------------------------------
 
@@ -394,10 +395,21 @@ class Ledger:
                     "budget; give it a path="
                 )
         else:
-            for body in self._journal.news():
-                self._book = applied(self._book, body, self._journal.path)
+            self._read_on(self._journal)
         assert self._book is not None
         return self._book
+
+    def _read_on(self, journal: Journal) -> None:
+        if self._unreadable is not None:
+            raise LedgerError(self._unreadable)
+        bodies = journal.news()
+        try:
+            for body in bodies:
+                self._book = applied(self._book, body, journal.path)
+        except LedgerError as error:
+            # The journal is past these records: without this the next charge would not count them.
+            self._unreadable = str(error)
+            raise
 
 
 class Reservation:

@@ -261,6 +261,25 @@ def test_unknown_records_are_refused(three, change):
         opened(three)
 
 
+def test_a_record_of_a_newer_veil_ends_a_ledger_that_is_open(three):
+    """Refusing once would not do: what stands behind the record would never be counted."""
+    book = opened(three)
+    spent = book.spent().epsilon
+    newer = _journal.Journal(three, 1.0)
+    with newer.locked():
+        newer.news()
+        newer.append({"type": "of a newer Veil"})
+        behind = dp.Charge("theirs", dp.Event.pure(epsilon=0.8 * (1.0 - spent)))
+        newer.append({"type": "charge", "reservation": None, "charge": behind.to_dict()})
+    before = three.read_bytes()
+    for _ in range(3):
+        with pytest.raises(LedgerError, match="unknown record type 'of a newer Veil'"):
+            book.charge(EVENT, label="ours")
+        with pytest.raises(LedgerError, match="unknown record type"):
+            book.spent()
+    assert three.read_bytes() == before
+
+
 def test_event_that_names_a_module_is_refused(three):
     bodies = [json.loads(line)["body"] for line in three.read_bytes().splitlines()]
     bodies[1]["charge"]["event"]["kind"] = "os.system"
