@@ -446,3 +446,21 @@ def test_a_change_that_is_not_finite_is_refused(site, stream):
 
     with pytest.raises(DataError, match="site 'a': the model's change is not finite"):
         of_sites().contribute(Broken(), make_work(site, np.zeros(4), stream("x")))
+
+
+def test_a_change_that_overflows_in_the_rotation_is_refused(site, stream):
+    """Its norm is NaN, which compares with nothing: a small part of it would not be clipped."""
+    dp = of_sites(size=8, rotation_seed=bytes(32))
+    change = np.array([1.7e308, 1.7e308, 1.7e308, 1.7e308, 1e3, 0, 0, 0]) * dp.rotation._signs()
+    rotated = dp.rotation.apply(change)
+    assert np.isnan(rotated).any()
+    assert abs(rotated[1]) > 100 * dp.max_norm
+
+    class Diverged(FedAvg):
+        def train(self, work):
+            return dataclasses.replace(super().train(work), vector=change)
+
+    task = dataclasses.replace(TASK, features=7)
+    wide = dataclasses.replace(site, x=np.ones((site.n_train, 7)), x_test=np.ones((site.n_test, 7)))
+    with pytest.raises(DataError, match="too large to be rotated"):
+        dp.contribute(Diverged(), make_work(wide, np.zeros(8), stream("x"), task))

@@ -276,13 +276,14 @@ class DistributedDP(DistributedPlan):
             return stochastic_points(total, work.rng), {}
         upload = strategy.train(work)
         change = upload.vector.astype(np.float64)
-        if not np.isfinite(change).all():
-            raise DataError(
-                f"site {work.site.id!r}: the model's change is not finite; lower the learning "
-                "rate; nothing left the site"
-            )
         rotation = self.rotation
         rotated = change if rotation is None else rotation.apply(change)
+        # After the rotation, which overflows where the change did not: a NaN in it has no norm.
+        if not np.isfinite(rotated).all():
+            raise DataError(
+                f"site {work.site.id!r}: the model's change is not finite, or too large to be "
+                "rotated; lower the learning rate; nothing left the site"
+            )
         with np.errstate(over="ignore", divide="ignore"):  # an infinite norm gives a factor of 0
             norm = np.sqrt(np.square(rotated).sum())
             rotated *= min(1.0, self.max_norm / (norm * CLIP_GUARD)) / shares.granularity
