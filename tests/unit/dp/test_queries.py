@@ -404,6 +404,9 @@ def test_bad_quantiles_are_refused(arguments, message):
     assert book.spent().releases == 0
 
 
+WORDS = ["1", "2"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -415,6 +418,9 @@ def test_bad_quantiles_are_refused(arguments, message):
         ({"bins": 3, "categories": [1]}, ValueError, "expected one of them"),
         ({"categories": [1, 1], "bounds": None}, ValueError, "all distinct"),
         ({"categories": [], "bounds": None}, ValueError, "all distinct"),
+        ({"categories": ["1", 1], "bounds": None, "values": WORDS}, ValueError, "count twice"),
+        ({"categories": ["1", "1\0"], "bounds": None, "values": WORDS}, ValueError, "count twice"),
+        ({"categories": [b"1", "1"], "bounds": None, "values": WORDS}, ValueError, "count twice"),
         ({"categories": ["a"], "bounds": None}, TypeError, "values: expected categories"),
         ({"categories": ["a"]}, ValueError, "bounds: expected None"),
         ({"bins": None, "delta": 0.0, "bounds": None}, ValueError, "delta: expected above 0"),
