@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from veil import FixedPoint
 from veil.dp import Ledger
 from veil.errors import DataError, ProtocolError
 from veil.fl import (
@@ -19,6 +20,7 @@ from veil.fl import (
     PlainSum,
     PrivacyStatement,
     Scaffold,
+    SecureSum,
     Site,
     SiteRound,
     Sum,
@@ -422,6 +424,40 @@ def test_a_patient_at_two_sites_is_refused(sites):
             ledger=roomy("patient"),
         )
     assert "0" not in str(refused.value)
+
+
+@pytest.mark.parametrize("unit", ["record", "patient"])
+@pytest.mark.parametrize("dtype", [np.int64, np.str_, np.bytes_])
+def test_a_patient_at_two_sites_is_refused_however_it_is_written(sites, unit, dtype):
+    first, second, third = sites
+    second = dataclasses.replace(second, patients=np.arange(second.n_train))
+    third = dataclasses.replace(
+        third, patients=(second.n_train - 1 + np.arange(third.n_train)).astype(str).astype(dtype)
+    )
+    first = dataclasses.replace(first, patients=10_000 + np.arange(first.n_train))
+    with pytest.raises(DataError, match="sites 'b' and 'c' declare one patient"):
+        central(unit=unit).check(TASK, FedAvg(), PlainSum(), [first, second, third], rounds=1)
+
+
+def test_an_aggregator_that_rounds_each_sum_is_refused(sites, stream):
+    """One record may carry each value of a site's sum over an edge of the codec's lattice."""
+    codec = FixedPoint(clip=127.0, bits=8, max_summands=3, rounding="nearest")
+    size, edge = 1000, 0.5
+    record = np.full(size, 1.0 / math.sqrt(size))
+    others = np.full(size, edge - 0.5 * record[0])
+    moved = codec.decode_sum(codec.encode(others + record), 1) - codec.decode_sum(
+        codec.encode(others), 1
+    )
+    assert np.linalg.norm(moved) > 30 * np.linalg.norm(record)
+    rounding = SecureSum(
+        codec=codec, dropout=0, corrupt=1, adversary="honest-but-curious", min_survivors=3,
+        weight_max=None,
+    )  # fmt: skip
+    with pytest.raises(ProtocolError, match="aggregator: SecureSum rounds each site's sum"):
+        simulate(
+            TASK, sites, FedAvg(), rounds=1, seed=0, privacy=central(), ledger=roomy(),
+            aggregator=rounding,
+        )  # fmt: skip
 
 
 def test_resumed_private_run_has_the_same_bits(sites):

@@ -261,7 +261,7 @@ class CentralDP:
         strategy : Strategy
             Must need nothing but a mean model change.
         aggregator : Aggregator
-            Any.
+            Whose server sees each site's sum, as it is.
         sites : sequence of Site
             Whose patients must fit `unit`.
         rounds : int
@@ -274,10 +274,18 @@ class CentralDP:
         ValueError
             If the strategy changes local training or reads single updates, or `rounds` exceeds
             the plan.
+        ProtocolError
+            If the aggregator hides the sites' sums: it rounds each to its own lattice first.
         DataError
             If the sites' patients do not fit `unit`, or a patient is declared at two sites.
         """
         private_task(task)
+        if not getattr(aggregator, "sees_individual_updates", True):
+            raise ProtocolError(
+                f"aggregator: {type(aggregator).__name__} rounds each site's sum, which may move "
+                "it by far more than the clipping norm that is charged; use DistributedDP and its "
+                "secure_sum(), or PlainSum"
+            )
         check_mean_only(strategy, why="DP-FedSGD has no local training")
         check_rounds(rounds, self.rounds)
         check_units(sites, self.unit)

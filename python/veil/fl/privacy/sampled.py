@@ -106,7 +106,7 @@ def check_units(sites: Sequence[Site], unit: str) -> None:
     ------
     DataError
         If patient ids are missing, a patient has several rows under ``unit="record"``, or one
-        patient is declared at two sites.
+        patient is declared at two sites, be it as a number here and as text there.
     """
     for site in sites:
         if unit == "patient" and site.patients is None:
@@ -119,19 +119,25 @@ def check_units(sites: Sequence[Site], unit: str) -> None:
                 f"site {site.id!r}: patients: some patients have several rows, which "
                 "unit='record' would not protect; say unit='patient'"
             )
-    if unit == "patient":
-        _check_disjoint(sites)
+    _check_disjoint([site for site in sites if site.patients is not None])
 
 
 def _check_disjoint(sites: Sequence[Site]) -> None:
-    owners: dict[Any, str] = {}
+    owners: dict[str, str] = {}
     for site in sites:
-        for patient in np.unique(np.asarray(site.patients)).tolist():
+        for patient in _written(np.unique(np.asarray(site.patients))):
             if owners.setdefault(patient, site.id) != site.id:
                 raise DataError(
                     f"sites {owners[patient]!r} and {site.id!r} declare one patient; give each "
                     "patient to one site, or make ids global by putting the site's name in front"
                 )
+
+
+def _written(patients: NDArray[Any]) -> list[str]:
+    """Return ids as they are written: one site may hold them as numbers, another as text."""
+    if patients.dtype.kind == "S":
+        return [patient.decode("latin-1") for patient in patients.tolist()]
+    return [str(patient) for patient in patients.tolist()]
 
 
 def private_task(task: Task) -> PrivateTask:
