@@ -42,6 +42,16 @@ def test_survivors_and_honest_inputs():
     assert configure(10, corrupt=3, min_survivors=7).thresholds(8)[2:4] == (7, 4)
 
 
+@pytest.mark.parametrize(("n", "count"), [(262, 166), (269, 246), (3000, 2071)])
+def test_a_count_of_dropouts_is_that_count(n, count):
+    """count / n times n may be a rounding below count."""
+    assert configure(n, dropout=count).thresholds(n).min_survivors == n - count
+
+
+def test_a_fraction_of_corrupt_clients_is_not_rounded_away():
+    assert configure(5000, corrupt=0.57).corrupt == 2850
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [

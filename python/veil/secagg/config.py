@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, cast
 
 from veil.errors import TooFewSurvivors
 from veil.fixed_point import FixedPoint
-from veil.secagg.graph import Adversary, choose_graph, count_of, full_graph_threshold
+from veil.secagg.graph import (
+    Adversary,
+    choose_graph,
+    count_of,
+    full_graph_threshold,
+    share_of,
+)
 from veil.secagg.noise import NoiseShare
 
 __all__ = ["Config", "Thresholds"]
@@ -257,7 +262,7 @@ class Config:
             raise TooFewSurvivors(f"{participants} participants: {error}") from error
 
     def _thresholds(self, participants: int) -> Thresholds:
-        dropouts = math.floor(self.dropout * participants + 1e-14)
+        dropouts = share_of(participants, self.dropout)
         survivors = participants - dropouts if self.min_survivors is None else self.min_survivors
         if survivors > participants or participants < 3 or participants <= self.corrupt:
             raise TooFewSurvivors(

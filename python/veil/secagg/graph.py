@@ -77,10 +77,15 @@ def choose_graph(
 
 def count_of(n: int, amount: int | float, name: str) -> int:
     """Turn a count or a fraction of `n` into a count, rounded down."""
-    count = amount if isinstance(amount, int) else math.floor(amount * n + 1e-14)
+    count = amount if isinstance(amount, int) else share_of(n, amount)
     if not 0 <= count < n or (not isinstance(amount, int) and not amount < 1):
         raise ValueError(f"{name}: expected 0 to {n - 1}, or a fraction below 1, got {amount}")
     return count
+
+
+def share_of(n: int, fraction: float) -> int:
+    """Return the whole part of a fraction of `n`, also where the product is rounded down."""
+    return math.floor(fraction * n * (1.0 + 2.0**-50) + 1e-14)
 
 
 def full_graph_threshold(n: int, *, corrupt: int, dropout: int, adversary: Adversary) -> int:
