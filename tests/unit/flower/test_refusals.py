@@ -10,7 +10,7 @@ flwr = pytest.importorskip("flwr.app")
 from flwr.serverapp import strategy as flower
 
 from veil.errors import DataError, MalformedMessage, PolicyRefused, ProtocolError
-from veil.fl import CentralDP
+from veil.fl import CentralDP, DistributedDP
 from veil.integrations.flower import envelope, secagg_mod
 from veil.integrations.flower.envelope import Envelope, Step
 from veil.secagg import Identity, Roster
@@ -171,9 +171,11 @@ def test_metric_above_its_bound_costs_the_site_the_round_and_shows_no_value(coho
 
 def test_site_that_protects_and_a_server_that_does_not_are_kept_apart(cohort, caplog):
     c = cohort()
-    client_level = type("ClientDP", (), {"unit": "client", "to_dict": lambda self: {}})()
-    own = [secagg_mod(c.policy(), privacy=client_level)]
-    c.grid.nodes[1003].app = toy_app(3, own)
+    own = DistributedDP(
+        noise_multiplier=1.0, max_norm=1.0, unit="site", rounds=3, size=15, sites=4,
+        min_survivors=3, max_corrupt=0, sampling_probability=None, population=None,
+    )  # fmt: skip
+    c.grid.nodes[1003].app = toy_app(3, [secagg_mod(c.policy(), privacy=own)])
     strategy = run_with(c, caplog)
     assert strategy.history.rounds[0].survivors == ("site0", "site1", "site2")
     assert "privacy: the server's mechanism is not this site's" in caplog.text

@@ -167,12 +167,13 @@ def test_fraction_of_the_nodes_is_sampled_anew_each_round(cohort):
     assert [len(s) for s in survivors(strategy)] == [3, 3, 3]
 
 
-def test_stragglers_are_waited_for_no_longer_than_patience(cohort):
+@pytest.mark.parametrize("first", [1, 3, 4, 5])
+def test_stragglers_are_waited_for_no_longer_than_patience_in_every_exchange(cohort, first):
     c = cohort()
-    c.grid.faults = {e: {1003: "silent"} for e in range(1, 6)}
-    strategy = c.strategy(patience=0.2)
-    c.start(strategy, timeout=600)  # without patience: ten minutes
-    assert [len(s) for s in survivors(strategy)] == [3]
+    c.grid.faults = {e: {1003: "silent"} for e in range(first, 9)}
+    strategy = c.strategy(patience=0.1)
+    c.start(strategy, rounds=2, timeout=600)  # without patience: ten minutes
+    assert [len(s) for s in survivors(strategy)] == [4 if first > 3 else 3, 3]
 
 
 def test_node_that_went_offline_is_not_waited_for(cohort, monkeypatch):

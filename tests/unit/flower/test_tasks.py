@@ -8,12 +8,12 @@ flwr = pytest.importorskip("flwr.app")
 import veil
 from veil.errors import BudgetExceeded, PolicyRefused
 from veil.fixed_point import FixedPoint
-from veil.fl import CentralDP, LogisticRegression, Scaffold, Site, simulate
+from veil.fl import CentralDP, DistributedDP, LogisticRegression, Scaffold, Site, simulate
 from veil.integrations.flower import task_app
-from veil.integrations.flower.task_app import _norm_before_rounding
+from veil.integrations.flower.privacy import check_session, norm_before_rounding
 from veil.random import SecureGenerator
 
-from .memory import Node, params_of
+from .memory import Node, arrays_of, params_of
 
 CODEC = FixedPoint(clip=8.0, bits=28, max_summands=8, rounding="nearest")
 TASK = LogisticRegression(features=4, learning_rate=0.5, epochs=2, batch_size=None)
@@ -92,12 +92,12 @@ def test_private_run_charges_its_ledger_and_says_what_holds(hospitals):
 
 
 def test_sites_clip_to_what_rounding_leaves_of_the_norm():
-    norm = _norm_before_rounding(DP, CODEC, 5)
+    norm = norm_before_rounding(DP, CODEC, 5)
     assert CODEC.l2_sensitivity(norm, 5, "record") <= DP.max_grad_norm
     assert norm > 0.999
     coarse = FixedPoint(clip=8.0, bits=4, max_summands=8, rounding="nearest")
     with pytest.raises(PolicyRefused, match="rounding may move a sum"):
-        _norm_before_rounding(DP, coarse, 5)
+        norm_before_rounding(DP, coarse, 5)
 
 
 def test_rounded_sums_of_neighbours_stay_within_the_norm():
@@ -112,7 +112,36 @@ def test_rounded_sums_of_neighbours_stay_within_the_norm():
         return np.linalg.norm(rounded[1] - rounded[0])
 
     assert apart(DP.max_grad_norm) > DP.max_grad_norm
-    assert apart(_norm_before_rounding(DP, coarse, size)) <= DP.max_grad_norm
+    assert apart(norm_before_rounding(DP, coarse, size)) <= DP.max_grad_norm
+
+
+@pytest.mark.parametrize("mode", ["planned", "adaptive"])
+def test_resumed_private_run_goes_on_in_the_same_ledger(hospitals, tmp_path, mode):
+    c = hospitals(privacy=DP)
+    settings = {
+        "codec": CODEC, "weight_max": None, "privacy": DP, "task": TASK, "dropout": 0,
+        "checkpoint": tmp_path / "run.npz",
+    }  # fmt: skip
+    file = tmp_path / "ledger.jsonl"
+    first = veil.dp.Ledger(
+        epsilon=20.0, delta=1e-5, unit="record", relation="add-or-remove-one", mode=mode, path=file
+    )
+
+    def dies(number, arrays):
+        if number == 2:
+            raise KeyboardInterrupt
+        return None
+
+    with pytest.raises(KeyboardInterrupt):
+        c.strategy(ledger=first, **settings).start(
+            c.grid, arrays_of(START), 3, timeout=2, evaluate_fn=dies
+        )
+    again = veil.dp.Ledger.open(file)
+    strategy = c.strategy(ledger=again, **settings)
+    c.start(strategy, rounds=3, params=START, timeout=2)
+    assert [r.number for r in strategy.history.rounds] == [1, 2, 3]
+    assert again.spent().releases == 3
+    assert again.undrawn(DP.charge(strategy.history.layout, label="central DP-FedSGD")) == 0
 
 
 def test_failed_round_stays_charged(hospitals):
@@ -171,3 +200,151 @@ def test_task_app_answers_nothing_but_training(hospitals):
     for kind in ("evaluate", "query"):
         reply = node.app(flwr.Message(flwr.RecordDict(), 1000, kind), node.context)
         assert reply.has_error()
+
+
+# --- distributed differential privacy -----------------------------------------------------------
+
+RECORD = {
+    "noise_multiplier": 2.0,
+    "max_norm": 1.0,
+    "unit": "record",
+    "rounds": 3,
+    "size": 5,
+    "sites": 4,
+    "min_survivors": 3,
+    "max_corrupt": 1,
+    "sampling_probability": 0.5,
+    "population": 150,
+}
+OF_SITES = RECORD | {"unit": "site", "sampling_probability": None, "population": None}
+
+
+def distributed(c, dp, rounds=3, **settings):
+    ledger = veil.dp.Ledger(
+        epsilon=1e3, delta=1e-3, unit=dp.unit, relation=dp.relation, mode="planned"
+    )
+    agreed = {
+        "codec": dp.shares.codec,
+        "dropout": dp.sites - dp.min_survivors,
+        "corrupt": dp.max_corrupt,
+        "min_survivors": dp.min_survivors,
+        "weight_max": None,
+    }
+    strategy = c.strategy(privacy=dp, task=TASK, ledger=ledger, **(agreed | settings))
+    return strategy, c.start(strategy, rounds=rounds, params=START, timeout=2), ledger
+
+
+@pytest.mark.parametrize("settings", [RECORD, OF_SITES], ids=["record", "site"])
+def test_sum_has_the_noise_of_every_survivor_and_the_round_is_charged(hospitals, settings):
+    dp = DistributedDP(**settings)
+    c = hospitals(privacy=dp)
+    strategy, result, ledger = distributed(c, dp)
+    assert ledger.spent().releases == 3
+    assert [len(r.survivors) for r in strategy.history.rounds] == [4, 4, 4]
+    assert strategy.history.privacy.mechanism.startswith("distributed DP")
+    assert all(np.isfinite(a).all() for a in params_of(result.arrays).values())
+
+
+def test_noise_of_a_round_is_that_of_the_mechanism_times_the_survivors(hospitals):
+    """Nothing is sampled (q is tiny), so the model's steps are noise alone.
+
+    4000 values with the variance of four shares. The bounds are the chi-square distribution's at
+    alpha = 1e-6; three shares, the noise of a round in which one site left its own out, lie
+    outside.
+    """
+    low, high = 0.894, 1.114
+    assert not low < 3 / 4 < high
+    size, rounds = 4000, 2
+    task = LogisticRegression(features=size - 1, learning_rate=1.0, epochs=1, batch_size=None)
+    wide = []
+    for i in range(4):
+        x = np.full((20, size - 1), 1e-9)
+        y = np.arange(20) % 2
+        wide.append(Site(id=f"s{i}", x=x, y=y, x_test=x, y_test=y, patients=None))
+    dp = DistributedDP(**(RECORD | {"size": size, "sampling_probability": 1e-7, "rounds": rounds}))
+    c = hospitals(wide, privacy=dp)
+    for i, site in enumerate(wide):
+        app = task_app(task, lambda _, site=site: site, policy=c.policy(max_corrupt=1), privacy=dp)
+        c.grid.nodes[1000 + i].app = app
+    ledger = veil.dp.Ledger(
+        epsilon=1e6, delta=1e-3, unit="record", relation=dp.relation, mode="planned"
+    )
+    strategy = c.strategy(
+        codec=dp.shares.codec, dropout=1, corrupt=1, min_survivors=3, weight_max=None,
+        privacy=dp, task=task, ledger=ledger,
+    )  # fmt: skip
+    start = task.init(SecureGenerator())
+    moved = params_of(c.start(strategy, rounds=rounds, params=start, timeout=3).arrays)
+    values = np.concatenate([moved["bias"], moved["weights"]])
+    per_sum = values * dp.sampling_probability * dp.population / np.sqrt(rounds)
+    expected = dp.share.sigma * dp.shares.granularity * np.sqrt(4)
+    assert low < (per_sum**2).mean() / expected**2 < high
+
+
+def test_any_app_s_change_is_protected_for_the_whole_site(cohort):
+    from veil.integrations.flower import secagg_mod
+
+    from .memory import toy_app
+
+    dp = DistributedDP(**(OF_SITES | {"size": 15, "max_corrupt": 0}))
+    c = cohort()
+    for i in range(4):
+        c.grid.nodes[1000 + i].app = toy_app(i, [secagg_mod(c.policy(), privacy=dp)])
+    ledger = veil.dp.Ledger(
+        epsilon=1e3, delta=1e-3, unit="site", relation=dp.relation, mode="planned"
+    )
+    strategy = c.strategy(
+        codec=dp.shares.codec, dropout=1, corrupt=0, min_survivors=3, weight_max=None, privacy=dp,
+        ledger=ledger,
+    )  # fmt: skip
+    c.start(strategy, rounds=2)
+    assert [len(r.survivors) for r in strategy.history.rounds] == [4, 4]
+    assert ledger.spent().releases == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"codec": CODEC}, "codec"),
+        ({"min_survivors": 4, "dropout": 0}, "min_survivors"),
+        ({"corrupt": 0}, "corrupt"),
+    ],
+)
+def test_session_that_is_not_the_mechanism_s_is_refused_at_the_server(hospitals, change, name):
+    dp = DistributedDP(**RECORD)
+    with pytest.raises((PolicyRefused, ValueError), match=name):
+        distributed(hospitals(privacy=dp), dp, **change)
+
+
+@pytest.mark.parametrize("name", ["min_survivors", "noise", "corrupt"])
+def test_site_refuses_a_session_with_less_protection_than_its_mechanism(name):
+    """What a server gains that proposes it: fewer shares of noise than were calibrated for."""
+    from dataclasses import replace
+
+    from veil.secagg import Config
+
+    dp = DistributedDP(**(RECORD | {"min_survivors": 4, "sites": 6}))
+    good = Config.for_cohort(
+        6, dropout=2, corrupt=1, adversary="honest-but-curious", min_survivors=4,
+        codec=dp.shares.codec, length=dp.length, noise=dp.share,
+    )  # fmt: skip
+    check_session(dp, good)
+    worse = {
+        "min_survivors": 3,
+        "noise": replace(dp.share, sigma=dp.share.sigma / 2),
+        "corrupt": 0,
+    }
+    with pytest.raises(PolicyRefused, match=name):
+        check_session(dp, replace(good, **{name: worse[name]}))
+
+
+def test_site_without_a_mechanism_refuses_a_session_with_noise():
+    from veil.secagg import Config
+
+    dp = DistributedDP(**RECORD)
+    config = Config.for_cohort(
+        4, dropout=1, corrupt=1, adversary="honest-but-curious", min_survivors=3,
+        codec=dp.shares.codec, length=dp.length, noise=dp.share,
+    )  # fmt: skip
+    with pytest.raises(PolicyRefused, match="noise"):
+        check_session(None, config)

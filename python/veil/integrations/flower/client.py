@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from veil.errors import DataError, ProtocolError
+from veil.fl import DistributedDP
 from veil.integrations.flower.participant import Participant, Setting, refusal
+from veil.integrations.flower.privacy import noisy_change
 from veil.integrations.flower.vectors import Contribution, Model, check_metrics, model_of
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ def secagg_mod(
     identity: Setting = None,
     metrics: Mapping[str, float] = _NONE,
     weighted_by: str = "num-examples",
-    privacy: Any = None,
+    privacy: DistributedDP | None = None,
 ) -> Callable[[Message, Context, ClientAppCallable], Message]:
     """Make a mod that masks what a ClientApp's training sends.
 
@@ -50,8 +52,10 @@ def secagg_mod(
         value; the server must name the same. All others stay here.
     weighted_by : str, default "num-examples"
         Metric of the app's reply that weighs its change where the server asks for weights.
-    privacy : Privacy or None, default None
-        The mechanism that the server names too; a mechanism on gradients needs `task_app`.
+    privacy : DistributedDP or None, default None
+        The mechanism that the server names too, with ``unit="site"``: the change is clipped and
+        gets its share of the noise before it is masked. Mechanisms that protect records or
+        patients work on gradients and need `task_app`.
 
     Returns
     -------
@@ -81,7 +85,8 @@ def secagg_mod(
             return refusal(message, "only training is answered: its metrics travel masked")
 
         def train(shown: Message, model: Model, _: Config) -> Contribution:
-            return _contribution(call_next(shown, context), model, site.metrics, weighted_by)
+            own = _contribution(call_next(shown, context), model, site.metrics, weighted_by)
+            return own if privacy is None else noisy_change(privacy, own.vector, model)
 
         return site.answer(message, context, train)
 
@@ -89,11 +94,13 @@ def secagg_mod(
 
 
 def _refuse_on_gradients(privacy: Any) -> None:
-    if privacy is not None and getattr(privacy, "unit", "client") != "client":
-        raise ValueError(
-            f"privacy: {type(privacy).__name__} works on each record's gradient, which a mod "
-            "cannot see; use task_app with a veil.fl task"
-        )
+    if privacy is None or (isinstance(privacy, DistributedDP) and privacy.unit == "site"):
+        return
+    raise ValueError(
+        f"privacy: expected a DistributedDP with unit='site', got {type(privacy).__name__} with "
+        f"unit={getattr(privacy, 'unit', None)!r}: a mod cannot see each record's gradient; use "
+        "task_app with a veil.fl task"
+    )
 
 
 def _contribution(

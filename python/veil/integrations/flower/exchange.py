@@ -61,14 +61,16 @@ class PollingGrid:
         waiting = {i: node for i, node in zip(ids, nodes, strict=True) if i is not None}
         end = None if timeout is None else time.monotonic() + timeout
         replies: list[Message] = []
-        pause, looked = _FIRST_POLL, time.monotonic()
+        pause, looked, hurried = _FIRST_POLL, time.monotonic(), False
         while True:
             came = list(self._grid.pull_messages(list(waiting)))
             replies += came
             for message in came:
                 waiting.pop(message.metadata.reply_to_message_id, None)
             now = time.monotonic()
-            end = self._shortened(end, now, len(replies))
+            if not hurried and self.enough is not None and len(replies) >= self.enough:
+                hurried = True  # from now on, and not again from each further answer
+                end = self._sooner(end, now)
             if not waiting or (end is not None and now >= end):
                 break
             if now - looked >= _ABSENCE_CHECK:
@@ -81,11 +83,10 @@ class PollingGrid:
             _log.warning("no answer from nodes %s", sorted(waiting.values()))
         return replies
 
-    def _shortened(self, end: float | None, now: float, answers: int) -> float | None:
+    def _sooner(self, end: float | None, now: float) -> float | None:
         """End of the wait, once enough have answered."""
-        if self._patience is None or self.enough is None or answers < self.enough:
+        if self._patience is None:
             return end
-        self.enough = None  # from the first moment on, not again from each
         latest = now + self._patience
         return latest if end is None else min(end, latest)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from veil._optional import require
 from veil.errors import PolicyRefused, ProtocolError
 from veil.integrations.flower.envelope import Envelope, Step, without_envelope
+from veil.integrations.flower.privacy import check_session
 from veil.integrations.flower.store import Session, Store, signing_key
 from veil.integrations.flower.terms import Terms, describe_privacy
 from veil.integrations.flower.vectors import Contribution, Model, model_of, with_metrics
@@ -132,8 +133,7 @@ class Participant:
                 "privacy: the server's mechanism is not this site's; give both sides the same "
                 "parameters"
             )
-        if self.privacy is not None and terms.config.weight_max is not None:
-            raise PolicyRefused("weight_max: expected None under differential privacy, got a count")
+        check_session(self.privacy, terms.config)
 
     def _client_id(self, terms: Terms, store: Store) -> int:
         if store.policy.roster is not None:

@@ -18,9 +18,9 @@ from veil.fl.charging import Account, require_ledger
 from veil.fl.history import History, Round
 from veil.fl.layout import Layout
 from veil.fl.records import Sum
-from veil.fl.strategies import FedAvg
 from veil.integrations.flower.envelope import HEAD, PARTS
 from veil.integrations.flower.exchange import PollingGrid
+from veil.integrations.flower.privacy import check_plan, check_session
 from veil.integrations.flower.progress import Progress
 from veil.integrations.flower.rounds import Opened, Rounds
 from veil.integrations.flower.terms import describe_privacy
@@ -71,8 +71,10 @@ class SecureStrategy:
     metrics : mapping of str to float, optional
         Training metrics to average, each with the bound of its absolute value; the sites name the
         same.
-    privacy : Privacy or None, default None
-        A mechanism of `veil.fl`; then no weight, no metric and no count leaves a site.
+    privacy : CentralDP, DistributedDP or None, default None
+        Then no weight, no metric and no count leaves a site. `CentralDP` trusts the server with the
+        noise, `DistributedDP` nobody: pass its ``shares.codec``, `min_survivors` and `max_corrupt`
+        as `codec`, `min_survivors` and `corrupt`.
     task : Task or None, default None
         The task, for mechanisms whose server part needs it.
     ledger : Ledger or None, default None
@@ -229,7 +231,7 @@ class SecureStrategy:
         self._timeout = timeout
         self._last = num_rounds
         model = self._progress.resume(Model.of(initial_arrays))
-        self._check_plan(num_rounds)
+        check_plan(self._privacy, self._task, [], rounds=num_rounds)
         done = self._progress.done
         scored = evaluate_fn and (lambda number, arrays: evaluate_fn(number + done, arrays))
         result: Result = base.start(
@@ -284,7 +286,6 @@ class SecureStrategy:
             return []
         self._charge(model.layout, number)
         requests = self._rounds.requests(nodes, more=self._last is None or number < self._last)
-        self._grid.enough = self._enough(len(nodes))
         return [
             _sealed(message, requests[message.metadata.dst_node_id], str(number))
             for message in messages
@@ -310,7 +311,6 @@ class SecureStrategy:
         """
         number = server_round + self._progress.done
         assert self._grid is not None
-        self._grid.enough = None
         opened = self._rounds.open(replies, self._grid, timeout=self._timeout)
         if opened is None:
             return None, None
@@ -387,21 +387,21 @@ class SecureStrategy:
                 "metrics: expected none under differential privacy: their sum has no noise"
             )
 
-    def _check_plan(self, rounds: int) -> None:
-        """Refuse what the mechanism does not cover; sites check their own data."""
-        if self._privacy is not None:
-            self._privacy.check(self._task, FedAvg(), None, [], rounds=rounds)
-
     def _config_for(self, nodes: int) -> Config:
-        return Config.for_cohort(
+        config = Config.for_cohort(
             nodes if self._roster is None else len(self._roster.names),
             codec=self._codec,
             length=self._upload.size + len(self._metrics),
+            noise=getattr(self._privacy, "share", None),
             **self._limits,
         )
+        check_session(self._privacy, config)
+        return config
 
     def _enough(self, nodes: int) -> int:
-        return self._config_for(nodes).thresholds(nodes).min_survivors
+        """Answers without which no sum can be opened."""
+        needed = self._config_for(nodes).thresholds(nodes)
+        return max(needed.min_survivors, needed.t, needed.quorum if self._roster else 0)
 
     def _upload_layout(self, layout: Layout) -> Layout:
         if self._privacy is None:
@@ -437,7 +437,9 @@ class SecureStrategy:
         if self._privacy is None:
             return
         if self._account is None:
-            needed = None if self._last is None else self._last - number + 1
+            needed = None
+            if self._progress.done > 0 and self._last is not None:
+                needed = self._last - number + 1
             self._account = Account.open(
                 self._ledger, self._privacy, layout, label=self._label, needed=needed
             )

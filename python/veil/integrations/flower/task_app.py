@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from veil._optional import require
-from veil.errors import DataError, PolicyRefused
-from veil.fixed_point import FixedPoint
-from veil.fl import CentralDP, FedAvg, PlainSum, SiteRound
+from veil.fl import FedAvg, SiteRound
 from veil.fl.protocols import Privacy, Strategy, Task
 from veil.fl.sites import Site
 from veil.integrations.flower.participant import Participant, Setting, refusal
+from veil.integrations.flower.privacy import check_plan, of_session
 from veil.integrations.flower.vectors import Contribution, Model, check_metrics
 from veil.random import SecureGenerator
 
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["task_app"]
 
 _NONE: Mapping[str, float] = MappingProxyType({})
-_LEAST_MARGIN = 0.9  # of the clipping norm that the codec's rounding must leave
 _log = logging.getLogger("veil.flower")
 
 
@@ -94,10 +91,11 @@ def task_app(
             data = load_site(context)
             scores = found.evaluate(model.params, data)
             _log.info("site %s scores the model that came: %s", data.id, scores)
-            if isinstance(privacy, CentralDP):
-                privacy.check(found, own, PlainSum(), [data], rounds=1)
+            check_plan(privacy, found, [data], rounds=1)
             kept = {name: scores[name] for name in site.metrics if name in scores}
-            return _contribution(found, data, model, own, _sited(privacy, config, model), kept)
+            return _contribution(
+                found, data, model, own, of_session(privacy, config, model.layout.size), kept
+            )
 
         return site.answer(message, context, train)
 
@@ -137,27 +135,3 @@ def _contribution(
     upload = strategy.train(work)
     weight = None if upload.weight is None else int(upload.weight)
     return Contribution(upload.vector, weight, metrics)
-
-
-def _sited(privacy: Any, config: Config, model: Model) -> Any:
-    """Give the mechanism as this site runs it in this session."""
-    if not isinstance(privacy, CentralDP):
-        return privacy
-    return replace(
-        privacy, max_grad_norm=_norm_before_rounding(privacy, config.codec, model.layout.size)
-    )
-
-
-def _norm_before_rounding(privacy: CentralDP, codec: FixedPoint, size: int) -> float:
-    """Clipping norm whose sums differ by no more than the mechanism's after they are rounded."""
-    most = privacy.max_grad_norm
-    widening = codec.l2_sensitivity(most, size, "record") - most
-    norm = most - 2 * widening if widening > most / 2 else most - widening * (1 + 1e-12)
-    if norm < _LEAST_MARGIN * most:
-        raise PolicyRefused(
-            f"codec: rounding may move a sum by {widening:.3g}, too much for a clipping norm of "
-            f"{most:g}; use more bits or a smaller clip"
-        )
-    if codec.l2_sensitivity(norm, size, "record") > most:
-        raise DataError("codec: rounding widens the sensitivity beyond the mechanism's")
-    return norm
