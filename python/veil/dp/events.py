@@ -82,7 +82,7 @@ class Event:
     Examples
     --------
     >>> veil.dp.Event.gaussian(sigma=1.5, sensitivity=1.0, sampling_probability=0.04, count=2250)
-    Event(kind='gaussian', sigma=1.5, sensitivity=1.0, sampling_probability=0.04, count=2250)
+    Event(kind='gaussian', sigma=1.5, sensitivity=1.0, sampling_probability=0.04, count=2250, ...)
     """
 
     kind: str
