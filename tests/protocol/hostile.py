@@ -61,6 +61,22 @@ def sid_of(session):
     return session.server._state.before.before.sid
 
 
+class Forgetful:
+    """A replay guard that allows everything."""
+
+    def advance(self, name, number):
+        """Remember nothing."""
+
+    def last(self, name):
+        """Claim to have seen every session."""
+        return 1 << 63
+
+
+def guards_of(session):
+    """The guards that the clients began with, by client."""
+    return {c: client._session.policy.replay for c, client in session.clients.items()}.__getitem__
+
+
 def restored(session, client, saved, guard):
     policy = Policy(min_cohort=3, min_survivors=2, max_corrupt=1, replay=guard)
     return Client.restore(saved, KEY, session.config, None, policy)

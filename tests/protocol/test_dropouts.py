@@ -12,6 +12,7 @@ import itertools
 
 import numpy as np
 import pytest
+from hostile import Forgetful
 
 from veil.errors import ProtocolError
 from veil.secagg import Client
@@ -20,13 +21,6 @@ from veil.secagg.server.vectors import SummedCohort, VectorRound
 
 KEY = bytes(range(32))
 ADVERSARIES = ["honest-but-curious", "malicious"]
-
-
-class Forgetful:
-    """A replay guard that lets one state be used in every branch."""
-
-    def advance(self, name, step):
-        """Allow everything."""
 
 
 def subsets(ids):

@@ -4,11 +4,21 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hostile import CONTEXT, KEY, TARGET, gather, read_one_vector, restored, sid_of
+from hostile import (
+    CONTEXT,
+    KEY,
+    TARGET,
+    Forgetful,
+    gather,
+    guards_of,
+    read_one_vector,
+    restored,
+    sid_of,
+)
 
 from veil import ring
 from veil.errors import PolicyRefused, ProtocolError, StateReplayed, TooFewSurvivors
-from veil.secagg import Client, MemoryReplayGuard, Policy, keys
+from veil.secagg import Client, FileReplayGuard, MemoryReplayGuard, Policy, keys
 from veil.secagg.client import mask as mask_round
 from veil.secagg.client import share as share_round
 from veil.secagg.client import unmask as unmask_round
@@ -115,14 +125,14 @@ def restored_opening_attack(session, guards):
 
 
 def test_a_state_restored_twice_is_refused(make_session):
-    kept = {c: MemoryReplayGuard() for c in range(100)}
+    session = make_session(5)
     with pytest.raises(StateReplayed):
-        restored_opening_attack(make_session(5), kept.__getitem__)
+        restored_opening_attack(session, guards_of(session))
 
 
 def test_a_state_restored_twice_works_without_a_guard(make_session):
     session = make_session(5)
-    leaked = restored_opening_attack(session, lambda _: MemoryReplayGuard())
+    leaked = restored_opening_attack(session, lambda _: Forgetful())
     np.testing.assert_array_equal(leaked, session.vectors[TARGET])
 
 
@@ -147,15 +157,35 @@ def two_vectors_attack(session, guards):
 
 
 def test_masking_another_vector_is_refused(make_session):
-    guard = MemoryReplayGuard()
+    session = make_session(5)
     with pytest.raises(StateReplayed):
-        two_vectors_attack(make_session(5), lambda: guard)
+        two_vectors_attack(session, lambda: guards_of(session)(TARGET))
 
 
 def test_masking_another_vector_works_without_a_guard(make_session):
     session = make_session(5)
-    leaked = two_vectors_attack(session, MemoryReplayGuard)
+    leaked = two_vectors_attack(session, Forgetful)
     np.testing.assert_array_equal(leaked, session.vectors[TARGET])
+
+
+def test_a_guard_that_did_not_see_the_session_begin_is_refused(make_session, tmp_path):
+    """A policy's own guard, new in each process, or a lost file: each would allow every copy."""
+    for empty in (MemoryReplayGuard, lambda: FileReplayGuard(tmp_path / "lost")):
+        with pytest.raises(PolicyRefused, match="replay: expected the guard that was used before"):
+            two_vectors_attack(make_session(5), empty)
+
+
+def test_a_guard_in_a_file_knows_the_session_in_another_process(make_session, tmp_path):
+    session = make_session(5, policy={"replay": FileReplayGuard(tmp_path / "guard")})
+    with pytest.raises(StateReplayed):
+        two_vectors_attack(session, lambda: FileReplayGuard(tmp_path / "guard"))
+
+
+def test_an_older_round_in_the_guard_is_not_enough(make_session):
+    guard = MemoryReplayGuard()
+    guard.advance(f"run run client {TARGET}", 0)
+    with pytest.raises(PolicyRefused, match="this one knows 0"):
+        two_vectors_attack(make_session(5), lambda: guard)
 
 
 def test_a_seed_is_not_used_under_two_rosters(make_session):
@@ -165,7 +195,7 @@ def test_a_seed_is_not_used_under_two_rosters(make_session):
     saved = session.clients[TARGET].save(KEY)
     one = session.server.collect_keys(adverts)
     other = make_session(5).server.collect_keys({c: adverts[c] for c in list(adverts)[:4]})
-    guard = MemoryReplayGuard()
+    guard = guards_of(session)(TARGET)
     restored(session, TARGET, saved, guard).share(one[TARGET])
     with pytest.raises(StateReplayed):
         restored(session, TARGET, saved, guard).share(other[TARGET])
@@ -197,7 +227,7 @@ def test_a_crashed_client_answers_with_the_same_bytes(make_session):
     relay = session.to_relay()
     client = session.clients[TARGET]
     first = client.mask(relay[TARGET], session.vectors[TARGET], context=CONTEXT)
-    again = restored(session, TARGET, client.save(KEY), MemoryReplayGuard())
+    again = restored(session, TARGET, client.save(KEY), guards_of(session)(TARGET))
     assert again.mask(relay[TARGET], session.vectors[TARGET], context=CONTEXT) == first
 
 

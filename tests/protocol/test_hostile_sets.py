@@ -5,24 +5,27 @@ Each attack fails, and it succeeds once the check that its name tells is taken o
 
 import numpy as np
 import pytest
-from hostile import CONTEXT, KEY, TARGET, gather, read_one_vector, restored, sid_of
+from hostile import (
+    CONTEXT,
+    KEY,
+    TARGET,
+    Forgetful,
+    gather,
+    guards_of,
+    read_one_vector,
+    restored,
+    sid_of,
+)
 
 from veil import ring
 from veil.errors import PolicyRefused, ProtocolError, StateReplayed, TooFewSurvivors
-from veil.secagg import Client, MemoryReplayGuard, Server
+from veil.secagg import Client, Server
 from veil.secagg.client import share as share_round
 from veil.secagg.client import unmask as unmask_round
 from veil.secagg.client.unmask import AwaitSurvivors
 from veil.secagg.messages import Advert, Masked, Relay, Roster, Survivors
 from veil.secagg.server import opening
 from veil.secagg.transcript import leaf_of
-
-
-class Forgetful:
-    """A replay guard that remembers nothing."""
-
-    def advance(self, name, step):
-        """Allow everything."""
 
 
 def unchecked(self, session, message):
@@ -221,14 +224,14 @@ def two_rosters_round(session, adverts, saved, guards, kind):
 
 
 def test_two_rosters_for_one_seed_are_refused(make_session):
-    kept = {c: MemoryReplayGuard() for c in range(100)}
+    session = make_session(5)
     with pytest.raises(StateReplayed):
-        two_rosters_attack(make_session(5), kept.__getitem__)
+        two_rosters_attack(session, guards_of(session))
 
 
 def test_two_rosters_for_one_seed_work_without_a_guard(make_session):
     session = make_session(5)
-    leaked = two_rosters_attack(session, lambda _: MemoryReplayGuard())
+    leaked = two_rosters_attack(session, lambda _: Forgetful())
     np.testing.assert_array_equal(leaked, session.vectors[TARGET])
 
 

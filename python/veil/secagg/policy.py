@@ -47,8 +47,8 @@ class Policy:
     max_length : int, default 2**31
         Longest vector accepted, elements.
     replay : ReplayGuard, optional
-        Remembers used labels and steps; in memory if left out. Use a `FileReplayGuard` when states
-        are saved.
+        Remembers used labels and steps; in memory if left out. States that are restored in another
+        process need a `FileReplayGuard`.
     """
 
     min_cohort: int

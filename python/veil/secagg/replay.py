@@ -23,6 +23,9 @@ class ReplayGuard(Protocol):
             If `number` is not above the last one.
         """
 
+    def last(self, name: str) -> int | None:
+        """Return the greatest number that was used under a name, or None if there is none."""
+
 
 def _refuse_unless_above(name: str, number: int, last: int | None) -> None:
     if last is not None and number <= last:
@@ -57,6 +60,22 @@ class MemoryReplayGuard:
         with self._lock:
             _refuse_unless_above(name, number, self._last.get(name))
             self._last[name] = number
+
+    def last(self, name: str) -> int | None:
+        """Look up the greatest number that was used.
+
+        Parameters
+        ----------
+        name : str
+            A run or a session.
+
+        Returns
+        -------
+        int or None
+            The number; None if the name was never used.
+        """
+        with self._lock:
+            return self._last.get(name)
 
 
 class FileReplayGuard:
@@ -95,6 +114,26 @@ class FileReplayGuard:
             last = self._read()
             _refuse_unless_above(name, number, last.get(name))
             self._write({**last, name: number})
+
+    def last(self, name: str) -> int | None:
+        """Look up the greatest number that was used.
+
+        Parameters
+        ----------
+        name : str
+            A run or a session.
+
+        Returns
+        -------
+        int or None
+            The number; None if the name was never used.
+
+        Raises
+        ------
+        StateReplayed
+            If the file is damaged.
+        """
+        return self._read().get(name)
 
     def _read(self) -> dict[str, int]:
         if not self._path.exists():

@@ -24,8 +24,7 @@ class Start:
         StateReplayed
             If this client has used a label of this run that is not below this one.
         """
-        name = f"run {session.run_id} client {session.client_id}"
-        session.policy.replay.advance(name, session.round_number)
+        session.policy.replay.advance(session.run_name, session.round_number)
         kem = session.config.kem
         mu = session.random_bytes(32)
         transport = session.random_bytes(32), session.random_bytes(64)

@@ -326,6 +326,9 @@ class Client:
         ------
         MalformedMessage
             If the bytes were damaged, the key is another, or the state is of another configuration.
+        PolicyRefused
+            If the policy's replay guard did not see the session begin: a new one in memory, or a
+            file that was lost.
         """
         opened = open_state(key, saved, config)
         client = cls(
@@ -338,6 +341,8 @@ class Client:
             beacon=beacon,
             rng=rng,
         )
+        if not isinstance(opened.state, Start):
+            client._session.require_guard()
         client._state, client._last = opened.state, opened.last
         return client
 

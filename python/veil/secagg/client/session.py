@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from veil.errors import PolicyRefused
 from veil.secagg.config import Config
 from veil.secagg.policy import Policy
 from veil.secagg.transcript import label_of
@@ -70,6 +71,27 @@ class Session:
         if not self.is_malicious or self.identity_key is None:
             return b""
         return self.identity_key.sign(message)
+
+    @property
+    def run_name(self) -> str:
+        """Name of this client's rounds in the replay guard."""
+        return f"run {self.run_id} client {self.client_id}"
+
+    def require_guard(self) -> None:
+        """Refuse a replay guard that did not see this session begin: it would refuse nothing.
+
+        Raises
+        ------
+        PolicyRefused
+            If the guard has no number of this round or above.
+        """
+        last = self.policy.replay.last(self.run_name)
+        if last is None or last < self.round_number:
+            raise PolicyRefused(
+                f"replay: expected the guard that was used before, which knows round "
+                f"{self.round_number} of {self.run_name}; this one knows {last}, and would let the "
+                "state be used twice; give the policy the FileReplayGuard of the session"
+            )
 
     def advance(self, name: bytes, step: int) -> None:
         """Use a step of the session (named by its id, or by this client's leaf) once for all."""
