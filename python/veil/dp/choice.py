@@ -5,6 +5,7 @@ compared with enough random bits that the distance from the stated one is comput
 """
 
 import math
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -352,6 +353,7 @@ class ThresholdSession:
         slack = threshold_noise.tv_bound + max_tests * self._noise.tv_bound
         event = Event.pure(epsilon=mechanism.epsilon)
         ledger.charge(event, slack=slack, label=label)
+        self._guard = threading.Lock()
         self._rng = rng
         self._left = max_tests
         self._threshold = self._point(threshold) + int(threshold_noise.sample(1, rng)[0])
@@ -404,13 +406,17 @@ class ThresholdSession:
         DataError
             If `value` is not finite; the session goes on.
         """
+        number = float(value)
+        if not math.isfinite(number):
+            raise DataError(f"value: expected a finite number, got {value!r}")
+        with self._guard:  # two threads must not both be the one that is answered "above"
+            return self._answer(number)
+
+    def _answer(self, number: float) -> bool:
         if not self.open:
             raise LedgerError(
                 "session: it has ended; start another, which is charged again, to go on"
             )
-        number = float(value)
-        if not math.isfinite(number):
-            raise DataError(f"value: expected a finite number, got {value!r}")
         self._left -= 1
         noisy = self._point(number) + int(self._noise.sample(1, self._rng)[0])
         answer = noisy >= self._threshold

@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -450,6 +451,33 @@ def test_sparse_vector_refuses_more_tests_than_it_paid_slack_for():
     assert not session.above(0.0)
     with pytest.raises(LedgerError):
         session.above(0.0)
+
+
+def test_sparse_vector_answers_above_once_to_two_threads():
+    session = dp.SparseVector(sensitivity=1.0, epsilon=1.0).start(threshold=0.0, ledger=ledger())
+    noise_of_a_value, drawing, others = session._noise, threading.Event(), []
+
+    def ask():
+        try:
+            others.append(session.above(1e6))
+        except LedgerError:
+            others.append("ended")
+
+    class Interrupted:
+        """Let the other thread run, as it might, while the first draws."""
+
+        def sample(self, n, rng):
+            if not drawing.is_set():
+                drawing.set()
+                other.start()
+                other.join(timeout=0.5)
+            return noise_of_a_value.sample(n, rng)
+
+    other = threading.Thread(target=ask)
+    session._noise = Interrupted()
+    assert session.above(1e6)
+    other.join()
+    assert others == ["ended"]
 
 
 def test_sparse_vector_session_is_not_copied():
