@@ -1,5 +1,6 @@
 """What is refused, by whom, and that the others go on."""
 
+import json
 import logging
 
 import numpy as np
@@ -13,7 +14,8 @@ from veil.errors import DataError, MalformedMessage, PolicyRefused, ProtocolErro
 from veil.fl import CentralDP, DistributedDP
 from veil.integrations.flower import envelope, secagg_mod
 from veil.integrations.flower.envelope import Envelope, Step
-from veil.secagg import Identity, Roster
+from veil.integrations.flower.terms import Terms
+from veil.secagg import Config, Identity, Roster
 
 from .memory import CODEC, MODEL, arrays_of, drifted, params_of, toy_app
 
@@ -313,6 +315,72 @@ def test_array_that_claims_more_than_it_holds_is_refused_before_it_is_allocated(
     head = flwr.ConfigRecord({"version": envelope.VERSION, "steps": ["mask:1"]})
     with pytest.raises(MalformedMessage):
         Envelope.of(flwr.RecordDict({"veil": head, "veil.parts": parts}))
+
+
+GOOD_TERMS = {
+    "run": "r",
+    "client": 0,
+    "config": Config.for_cohort(
+        4,
+        dropout=1,
+        corrupt=0,
+        adversary="honest-but-curious",
+        min_survivors=3,
+        codec=CODEC,
+        length=3,
+    ).to_dict(),
+    "metrics": {"loss": 1.0},
+    "privacy": None,
+}
+
+
+def test_invitation_reads_back():
+    terms = Terms.decode(json.dumps(GOOD_TERMS).encode())
+    assert json.loads(terms.encode()) == GOOD_TERMS
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b"[" * 50_000,
+        b'{"run": "' + b"x" * 70_000 + b'"}',
+        *(
+            json.dumps(GOOD_TERMS | change).encode()
+            for change in (
+                {"run": 3},
+                {"client": "0"},
+                {"client": True},
+                {"config": {}},
+                {"config": GOOD_TERMS["config"] | {"corrupt": 9}},
+                {"metrics": [1]},
+                {"metrics": {"loss": "much"}},
+                {"privacy": 1},
+                {"more": 1},
+            )
+        ),
+    ],
+)
+def test_invitation_that_does_not_fit_is_malformed(payload):
+    with pytest.raises(MalformedMessage, match="terms"):
+        Terms.decode(payload)
+
+
+def test_reason_of_a_site_s_error_cannot_forge_a_line_of_the_log(cohort, caplog):
+    def forged(node, message):
+        error = flwr.Error(2, "fine\nround 9: the sum of everybody")
+        return relabelled(flwr.Message(error, reply_to=message), node)
+
+    c = cohort()
+    c.grid.faults = {3: {1003: forged}}
+    run_with(c, caplog)
+    refusals = [r.getMessage() for r in caplog.records if "everybody" in r.getMessage()]
+    assert refusals
+    assert not any("\n" in line for line in refusals)
 
 
 def test_models_that_differ_between_sites_are_noticed(cohort, caplog):

@@ -110,7 +110,8 @@ def envelopes(replies: Iterable[Message], refused: dict[int, str]) -> dict[int, 
     for message in replies:
         node = message.metadata.src_node_id
         if message.has_error():
-            refused[node] = f"error {message.error.code}: {str(message.error.reason)[:400]}"
+            reason = "".join(c for c in str(message.error.reason)[:400] if c.isprintable())
+            refused[node] = f"error {message.error.code}: {reason}"
             continue
         try:
             envelope = Envelope.of(message.content)
