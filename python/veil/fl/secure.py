@@ -37,8 +37,9 @@ class SecureSum:
     ----------
     codec : FixedPoint
         Numbers to ring elements; its ``max_summands`` is at least the number of sites.
-    dropout : int or float
-        Sites that may vanish in a round: a count, or a fraction.
+    dropout : int, float or None
+        Sites that may vanish in a round: a count, or a fraction; None: as many as leave
+        `min_survivors`.
     corrupt : int or float
         Sites that may collude with the server: a count, or a fraction.
     adversary : {"honest-but-curious", "malicious"}
@@ -59,6 +60,11 @@ class SecureSum:
     threads : int, optional
         Most threads for unmasking.
 
+    Raises
+    ------
+    ValueError
+        If neither `dropout` nor `min_survivors` is given.
+
     Notes
     -----
     Memory: a masked vector at a time, and 8 bytes per value for the sum.
@@ -68,7 +74,7 @@ class SecureSum:
         self,
         *,
         codec: FixedPoint,
-        dropout: int | float,
+        dropout: int | float | None,
         corrupt: int | float,
         adversary: Adversary,
         min_survivors: int | None,
@@ -78,6 +84,8 @@ class SecureSum:
         dropouts: Dropouts | None = None,
         threads: int | None = None,
     ) -> None:
+        if dropout is None and min_survivors is None:
+            raise ValueError("dropout, min_survivors: expected one of them, got None for both")
         self._codec = codec
         self._limits: dict[str, Any] = {
             "dropout": dropout,
@@ -119,7 +127,10 @@ class SecureSum:
         ValueError
             If no threshold fits the number of sites, or the codec does not.
         """
-        return Config.for_cohort(sites, codec=self._codec, length=length, **self._limits)
+        limits = dict(self._limits)
+        if limits["dropout"] is None:
+            limits["dropout"] = max(0, sites - limits["min_survivors"])
+        return Config.for_cohort(sites, codec=self._codec, length=length, **limits)
 
     @property
     def bytes_moved(self) -> tuple[int, int]:

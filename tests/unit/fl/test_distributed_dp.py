@@ -420,6 +420,19 @@ def test_other_numbers_of_sites_rounds_and_values_are_refused(sites):
         attempt(other, sites, other.secure_sum(adversary="malicious"))
 
 
+@pytest.mark.parametrize("adversary", ["honest-but-curious", "malicious"])
+def test_fewer_sites_than_the_most_may_run(sites, adversary):
+    dp = distributed(sites=10)
+    config = dp.secure_sum(adversary=adversary).config(sites=3, length=4)
+    assert config.thresholds(3).min_survivors == 3
+    assert config.dropout == 0
+    sums = dp.secure_sum(adversary=adversary)
+    history = simulate(
+        TASK, sites, FedAvg(), rounds=1, seed=0, privacy=dp, ledger=roomy(dp), aggregator=sums
+    )
+    assert history.rounds[0].survivors == ("a", "b", "c")
+
+
 def test_a_task_without_record_gradients_is_refused(sites):
     class Opaque:
         def init(self, rng): ...

@@ -139,7 +139,7 @@ class DistributedDP(DistributedPlan):
         """
         return SecureSum(
             codec=self.shares.codec,
-            dropout=self.sites - self.min_survivors,
+            dropout=None,
             corrupt=self.max_corrupt,
             adversary=adversary,
             min_survivors=self.min_survivors,
