@@ -42,6 +42,14 @@ def test_a_damaged_advert_is_left_out(make_session):
     assert sorted(session.server.collect_keys(adverts)) == [10, 12, 13, 14]
 
 
+def test_more_clients_than_agreed_do_not_cost_the_others_the_round(make_session):
+    session, uninvited = make_session(5), make_session(5, ids=[90, 91, 92, 93, 94])
+    adverts = {c: client.advertise() for c, client in session.clients.items()}
+    with pytest.raises(ProtocolError, match="at most n = 5 clients, got 6"):
+        session.server.collect_keys({**adverts, 90: uninvited.clients[90].advertise()})
+    session.share(session.server.collect_keys(adverts))
+
+
 def test_another_clients_message_is_refused(make_session):
     session = make_session(5)
     adverts = {c: client.advertise() for c, client in session.clients.items()}

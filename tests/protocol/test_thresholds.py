@@ -1,5 +1,7 @@
 """The numbers that follow from who takes part, and the set-ups that have none."""
 
+import math
+
 import pytest
 
 from veil import FixedPoint
@@ -68,6 +70,34 @@ def test_a_set_up_that_is_not_both_safe_and_live_is_refused(setting, message):
     with pytest.raises(ValueError, match=message) as caught:
         configure(10, **setting)
     assert not isinstance(caught.value, TooFewSurvivors)
+
+
+def test_a_floor_that_is_not_a_number_would_be_none():
+    assert not max(math.nan, 4) > 2  # what a client asks of two survivors
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n", 10.0),
+        ("n", "10"),
+        ("n", None),
+        ("dropout", None),
+        ("dropout", True),
+        ("corrupt", 1.5),
+        ("min_survivors", math.nan),
+        ("min_survivors", 4.0),
+        ("codec", 3),
+        ("length", 2.5),
+        ("weight_max", "many"),
+        ("noise", 1.0),
+    ],
+)
+def test_a_foreign_configuration_of_other_types_is_refused(name, value):
+    values = configure(10, min_survivors=5).to_dict()
+    assert Config.from_dict(values) == configure(10, min_survivors=5)
+    with pytest.raises(TypeError):
+        Config.from_dict({**values, name: value})
 
 
 @pytest.mark.parametrize("participants", [0, 1, 2, 3, 4])

@@ -35,6 +35,16 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "kem": ("x25519-mlkem768", "x25519"),
     "cipher": ("aes256-ctr", "chacha20"),
 }
+_TYPES: dict[str, tuple[type, ...]] = {
+    "n": (int,),
+    "dropout": (float, int),
+    "corrupt": (int,),
+    "min_survivors": (int, type(None)),
+    "codec": (FixedPoint,),
+    "length": (int,),
+    "weight_max": (int, type(None)),
+    "noise": (NoiseShare, type(None)),
+}
 
 
 class Thresholds(NamedTuple):
@@ -104,6 +114,8 @@ class Config:
     ------
     ValueError
         If a value is out of range, or no threshold is both safe and live.
+    TypeError
+        If a value is of another type.
     """
 
     n: int
@@ -121,6 +133,7 @@ class Config:
     noise: NoiseShare | None = None
 
     def __post_init__(self) -> None:
+        self._check_types()
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name}: expected one of {choices}, got {getattr(self, name)!r}")
@@ -141,6 +154,14 @@ class Config:
             )
         self._check_noise()
         self.thresholds(self.n)
+
+    def _check_types(self) -> None:
+        """Refuse what a foreign configuration may hold: a NaN is not below any threshold."""
+        for name, kinds in _TYPES.items():
+            value = getattr(self, name)
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                names = " or ".join(kind.__name__ for kind in kinds)
+                raise TypeError(f"{name}: expected {names}, got {type(value).__name__}")
 
     def _check_noise(self) -> None:
         if self.noise is None:
@@ -330,6 +351,8 @@ class Config:
         ------
         ValueError
             If a field is missing, unknown or out of range.
+        TypeError
+            If a value is of another type.
         """
         if set(values) != set(cls.__slots__):
             wrong = sorted(set(values) ^ set(cls.__slots__))

@@ -67,6 +67,11 @@ class KeyRound:
     ) -> tuple[dict[int, bytes], Cohort]:
         """Give every participant the leaves of all and the adverts of its neighbours."""
         adverts = take(messages, self._decode, refused)
+        if len(adverts) > self.config.n:
+            raise ProtocolError(
+                f"expected the adverts of at most n = {self.config.n} clients, got {len(adverts)}; "
+                "every client would refuse their roster"
+            )
         thresholds = self.config.thresholds(len(adverts))
         graph = Neighbourhood(self._order(sorted(adverts)), thresholds.k)
         leaves = {client: leaf_of(advert) for client, advert in adverts.items()}
