@@ -25,7 +25,7 @@ def test_perceptron_is_studied_like_the_logistic_regression():
     veil.report.loads(veil.report.dumps(results))
     assert results["task"]["name"] == "mlp"
     rows = {r["method"]: r["mean"] for r in results["summary"] if r["scope"] == "mean"}
-    assert set(rows) == {"local", "pooled", "fedavg", "fedavg-secagg", "dp-8"}
+    assert set(rows) == {"local", "pooled", "fedavg", "fedavg-secagg", "dp-8", "hybrid-8"}
 
 
 def test_x_rays_are_divided_over_sites_and_train_a_small_network(data_file):
