@@ -81,3 +81,12 @@ def test_weights_that_do_not_fit_are_refused(weight):
     aggregator.open(layout, list("abcde"), round=1, context=b"c")
     with pytest.raises(ValueError, match="weight"):
         aggregator.add("a", np.zeros(3), weight)
+
+
+def test_dropouts_or_survivors_are_said():
+    codec = veil.FixedPoint(clip=1.0, bits=8, max_summands=5, rounding="nearest")
+    limits = {"corrupt": 1, "adversary": "honest-but-curious", "weight_max": None}
+    with pytest.raises(ValueError, match="dropout, min_survivors: expected one of them"):
+        SecureSum(codec=codec, dropout=None, min_survivors=None, **limits)
+    sums = SecureSum(codec=codec, dropout=None, min_survivors=4, **limits)
+    assert [sums.config(sites=n, length=2).dropout for n in (4, 5)] == [0.0, 0.2]
