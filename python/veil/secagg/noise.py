@@ -87,9 +87,13 @@ class NoiseShare:
         Returns
         -------
         int
-            12 standard deviations of the sum, in lattice units.
+            12 standard deviations of the sum, in lattice units; for a narrow Skellam sum, whose
+            tails are heavier, as much as Chernoff's bound asks for.
         """
-        return math.ceil(_TAIL * math.sqrt(clients) * self.sigma)
+        most = math.ceil(_TAIL * math.sqrt(clients) * self.sigma)
+        while self.distribution == "skellam" and not _is_beyond(most, clients * self.sigma**2):
+            most += 1
+        return most
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -108,3 +112,9 @@ class NoiseShare:
             wrong = sorted(set(values) ^ set(cls.__slots__))
             raise ValueError(f"expected the fields {cls.__slots__}; missing or unknown: {wrong}")
         return cls(**values)
+
+
+def _is_beyond(most: int, variance: float) -> bool:
+    """Whether a Skellam variable is larger with probability below 2^-100, by Chernoff's bound."""
+    rate = most * math.asinh(most / variance) - math.hypot(most, variance) + variance
+    return rate > 101 * math.log(2.0)
