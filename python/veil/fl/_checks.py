@@ -12,6 +12,16 @@ def positive(name: str, value: float) -> float:
     return float(value)
 
 
+def norm(name: str, value: float) -> float:
+    """Return a norm whose square is a normal double, or raise ValueError.
+
+    Squares of values far above a smaller one would vanish: they would not be clipped.
+    """
+    if not 2.0**-500 <= positive(name, value) <= 2.0**500:
+        raise ValueError(f"{name}: expected 2^-500 to 2^500, got {value!r}; rescale the data")
+    return float(value)
+
+
 def not_negative(name: str, value: float) -> float:
     """Return a finite number >= 0, or raise ValueError."""
     if isinstance(value, bool) or not (math.isfinite(value) and value >= 0):

@@ -130,6 +130,14 @@ def test_a_clipped_row_never_exceeds_the_norm():
     np.testing.assert_array_equal(zero, 0)
 
 
+def test_a_norm_whose_square_is_no_double_is_refused():
+    """The squares of what exceeds it vanish, so that it would not be clipped."""
+    assert clipped_sum(np.full((1, 4), 1e-165), 1e-170, site="a").max() > 1e4 * 1e-170
+    for norm in (1e-170, 1e170):
+        with pytest.raises(ValueError, match="max_grad_norm: expected 2\\^-500 to 2\\^500"):
+            central(max_grad_norm=norm)
+
+
 def test_removing_a_patient_moves_the_sum_by_at_most_the_norm(site, stream):
     """Patient 3 has ten rows; without them the site's sum is within C."""
     patients = np.where(np.arange(40) < 10, 3, np.arange(40))

@@ -105,7 +105,7 @@ class CentralDP:
 
     def __post_init__(self) -> None:
         _checks.positive("noise_multiplier", self.noise_multiplier)
-        _checks.positive("max_grad_norm", self.max_grad_norm)
+        _checks.norm("max_grad_norm", self.max_grad_norm)
         if _checks.positive("sampling_probability", self.sampling_probability) > 1:
             raise ValueError(
                 f"sampling_probability: expected at most 1, got {self.sampling_probability!r}"

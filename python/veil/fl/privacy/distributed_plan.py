@@ -45,7 +45,7 @@ class DistributedPlan:
 
     def __post_init__(self) -> None:
         _checks.positive("noise_multiplier", self.noise_multiplier)
-        _checks.positive("max_norm", self.max_norm)
+        _checks.norm("max_norm", self.max_norm)
         for name in ("rounds", "size", "sites", "min_survivors"):
             _checks.count(name, getattr(self, name))
         if self.unit not in _RELATIONS:
