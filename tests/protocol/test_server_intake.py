@@ -155,6 +155,7 @@ def test_calls_out_of_order_are_refused(make_session, call):
         (np.zeros(20, np.float32), None, ValueError, "weight"),
         (np.zeros(20, np.float32), 0, ValueError, "weight"),
         (np.zeros(20, np.float32), 101, ValueError, "weight"),
+        (np.zeros(20, np.float32), 2.0, ValueError, "weight: expected a whole number"),
     ],
 )
 def test_a_bad_vector_is_refused_and_the_session_goes_on(

@@ -42,5 +42,8 @@ def check_weight(config: Config, weight: int | None) -> None:
     if config.weight_max is None:
         if weight is not None:
             raise ValueError("weight: expected None, for the session is unweighted")
-    elif weight is None or not 1 <= weight <= config.weight_max:
-        raise ValueError(f"weight: expected 1 to {config.weight_max} (weight_max), got {weight}")
+    elif not isinstance(weight, (int, np.integer)) or not 1 <= weight <= config.weight_max:
+        raise ValueError(
+            f"weight: expected a whole number from 1 to {config.weight_max} "
+            f"(weight_max), got {weight!r}"
+        )
