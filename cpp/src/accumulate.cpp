@@ -20,9 +20,10 @@ constexpr std::size_t kChunk = 64 * kAccumulatorBlock;  // elements per task
 
 template <class F>
 void for_chunks(std::size_t length, int threads, const F& function) {
-  parallel_for((length + kChunk - 1) / kChunk, threads, [&](std::size_t chunk) {
+  const auto run = [&](std::size_t chunk) {
     function(chunk, chunk * kChunk, std::min(length, (chunk + 1) * kChunk));
-  });
+  };
+  parallel_for((length + kChunk - 1) / kChunk, threads, run, Subnormals::kept);
 }
 
 [[noreturn]] void throw_bound_exceeded(double bound) {

@@ -10,6 +10,7 @@
 
 #include "kernels/table.hpp"
 #include "veil/cpu.hpp"
+#include "veil/float_mode.hpp"
 
 namespace veil {
 namespace {
@@ -37,6 +38,7 @@ CellCounts count_cells(std::span<const T> values, double low, double high, doubl
   const auto slots_of = active_kernels().cell_slots[std::is_same_v<T, double> ? 1 : 0];
   const std::size_t tables = cells <= kMostCellsInTables ? kTables : 1;
   const std::size_t stride = cells + kExtra;
+  const FloatMode mode(Subnormals::kept);  // the least number below an end is outside
   std::vector<std::int64_t> raw(tables * stride);
   alignas(64) std::array<std::int32_t, kBlock> slots;
   for (std::size_t begin = 0; begin < values.size(); begin += kBlock) {

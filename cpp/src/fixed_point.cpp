@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "kernels/table.hpp"
+#include "text.hpp"
 #include "veil/cpu.hpp"
 #include "veil/parallel.hpp"
 #include "veil/secret.hpp"
@@ -20,13 +21,30 @@ constexpr std::size_t kChunk = 16 * kBlock;
 
 void check(const FixedPointParameters& parameters) {
   int exponent = 0;
-  const bool power_of_two = std::isfinite(parameters.granularity) && parameters.granularity > 0 &&
+  const bool power_of_two = parameters.granularity >= 0x1p-960 &&
+                            parameters.granularity <= 0x1p960 &&
                             std::frexp(parameters.granularity, &exponent) == 0.5;
-  if (!power_of_two) throw std::invalid_argument("granularity: expected a power of two");
+  if (!power_of_two) {
+    throw std::invalid_argument("granularity: expected a power of two from 2^-960 to 2^960, got " +
+                                shortest(parameters.granularity));
+  }
   const bool in_range = parameters.clip > 0 && parameters.clip / parameters.granularity < 0x1p51;
   if (!in_range) throw std::invalid_argument("clip: expected above 0 and below 2^51 granularities");
   if (parameters.ring_bits < 1 || parameters.ring_bits > 64) {
     throw std::invalid_argument("ring_bits: expected 1 to 64");
+  }
+}
+
+// Subnormals of float32 and bfloat16 count as zero here: on a lattice this coarse that changes no
+// rounding to nearest, and the expectation of stochastic rounding by no more than its own 2^-32.
+void check(const FixedPointParameters& parameters, FloatFormat format) {
+  check(parameters);
+  const bool narrow = format == FloatFormat::kFloat32 || format == FloatFormat::kBFloat16;
+  if (narrow && parameters.granularity < 0x1p-94) {
+    throw std::invalid_argument(
+        "clip, bits: expected a granularity of at least 2^-94 for float32 and bfloat16, whose "
+        "values below 2^-126 count as zero, got " +
+        shortest(parameters.granularity) + "; rescale the data, or pass float64");
   }
 }
 
@@ -61,7 +79,7 @@ FixedPointEncoder::FixedPointEncoder(const FixedPointParameters& parameters, Flo
       format_(format),
       x_(static_cast<const std::uint8_t*>(x)),
       count_(count) {
-  check(parameters);
+  check(parameters, format);
   if (random != nullptr) stream_ = random->reserve(std::uint64_t{4} * count);
 }
 

@@ -61,9 +61,11 @@ int machine_threads() {
 
 class Job {
  public:
-  Job(std::size_t chunks, ChunkFunction function) : chunks_(chunks), function_(function) {}
+  Job(std::size_t chunks, ChunkFunction function, Subnormals subnormals)
+      : chunks_(chunks), function_(function), subnormals_(subnormals) {}
 
   void run() {
+    const FloatMode mode(subnormals_);
     for (std::size_t i = next_.fetch_add(1); i < chunks_; i = next_.fetch_add(1)) {
       try {
         function_(i);
@@ -82,6 +84,7 @@ class Job {
  private:
   std::size_t chunks_;
   ChunkFunction function_;
+  Subnormals subnormals_;
   std::atomic<std::size_t> next_{0};
   std::mutex mutex_;
   std::exception_ptr error_;
@@ -159,11 +162,12 @@ void set_num_threads(int n) {
   process_cap.store(n, std::memory_order_relaxed);
 }
 
-void parallel_for(std::size_t chunks, int threads, ChunkFunction function) {
+void parallel_for(std::size_t chunks, int threads, ChunkFunction function, Subnormals subnormals) {
   const auto useful = static_cast<int>(std::min<std::size_t>(chunks, 1U << 16));
   const int total = std::min(threads, useful);
   // A chunk that calls parallel_for again runs it alone: waiting for the pool would deadlock.
   if (total <= 1 || inside_pool) {
+    const FloatMode mode(subnormals);
     for (std::size_t i = 0; i < chunks; ++i) function(i);
     return;
   }
@@ -171,7 +175,7 @@ void parallel_for(std::size_t chunks, int threads, ChunkFunction function) {
     inside_pool = true;
     function(chunk);
   };
-  Job job(chunks, marked);
+  Job job(chunks, marked, subnormals);
   shared_pool().run(job, total - 1);
   inside_pool = false;
   job.rethrow();

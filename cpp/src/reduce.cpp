@@ -43,11 +43,12 @@ bool mean_of_long(FloatFormat format, std::span<const void* const> rows,
   // The last task takes what is left, so that none is shorter than a tile.
   const std::size_t tasks = std::max<std::size_t>(1, length / kChunk);
   std::atomic<std::uint32_t> bad{0};
-  parallel_for(tasks, threads, [&](std::size_t task) {
+  const auto mean_of_task = [&](std::size_t task) {
     const std::size_t end = task + 1 == tasks ? length : (task + 1) * kChunk;
     bad |= mean(rows.data(), scaled.weights.data(), rows.size(), task * kChunk, end, scaled.total,
                 out);
-  });
+  };
+  parallel_for(tasks, threads, mean_of_task, Subnormals::kept);
   return bad == 0;
 }
 
@@ -71,6 +72,7 @@ bool mean_of_short(FloatFormat format, std::span<const void* const> rows,
 }  // namespace
 
 ScaledWeights scale_weights(std::span<const double> weights) {
+  const FloatMode mode(Subnormals::kept);
   double largest = 0;
   for (const double weight : weights) {
     if (!(weight >= 0) || std::isinf(weight)) {

@@ -4,7 +4,6 @@
 #include <array>
 #include <bit>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -12,6 +11,7 @@
 #include <utility>
 
 #include "kernels/table.hpp"
+#include "text.hpp"
 #include "veil/parallel.hpp"
 #include "veil/secret.hpp"
 
@@ -165,10 +165,14 @@ template <class T>
 void TableSampler::add_to_lattice(SecureGenerator& generator, std::span<const T> x,
                                   std::span<T> out, double granularity, int threads,
                                   const KernelTable& kernels) const {
+  // Subnormals of x count as zero, and round to it where they are no more than half of this.
+  constexpr double least = std::is_same_v<T, double> ? 0x1p-960 : 0x1p-125;
   int exponent = 0;
-  if (std::frexp(granularity, &exponent) != 0.5 || std::abs(exponent) > 960) {
-    throw std::invalid_argument("granularity: expected a power of two from 2^-960 to 2^960, got " +
-                                std::to_string(granularity));
+  if (std::frexp(granularity, &exponent) != 0.5 || !(granularity >= least) ||
+      granularity > 0x1p960) {
+    throw std::invalid_argument(std::string("granularity: expected a power of two from 2^") +
+                                (std::is_same_v<T, double> ? "-960" : "-125 (float32)") +
+                                " to 2^960, got " + shortest(granularity));
   }
   const auto add = kernels.lattice_add[std::is_same_v<T, double> ? 1 : 0];
   draw_all(generator, x.size(), threads, kernels,

@@ -144,12 +144,13 @@ class FixedPoint:
         TypeError
             If `x` or `out` has the wrong dtype, or `rng` is missing or not wanted.
         ValueError
-            If a value is NaN or infinite, or `out` does not fit.
+            If a value is NaN or infinite, `out` does not fit, or the granularity is below 2**-94
+            for float32 or bfloat16.
 
         Notes
         -----
         One pass, no temporary of the size of `x`. Draws 4 random bytes per value. Time does not
-        depend on the values.
+        depend on the values: subnormals of float32, float64 and bfloat16 count as zero.
         """
         require_rng(self, rng)
         values = _arrays.floats(x, "x")

@@ -12,7 +12,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 # Their metaclass is pybind11's own, which no module exports; their members are compared as all are.
 CLASSES = [
-    f"veil._core.{name}" for name in ("AliasTable", "SecureGenerator", "Stream", "TableSampler")
+    f"veil._core.{name}"
+    for name in ("AliasTable", "SecureGenerator", "Stream", "SubnormalsAsZero", "TableSampler")
 ]
 
 

@@ -14,15 +14,15 @@ namespace veil {
 // v = round(clamp(x, -clip, clip) / granularity), an element of Z/2^ring_bits in two's complement.
 struct FixedPointParameters {
   double clip;
-  double granularity;  // a power of two, with clip / granularity < 2^51
+  double granularity;  // a power of two from 2^-960 to 2^960, with clip / granularity < 2^51
   unsigned ring_bits;
 };
 
 // The encoding of `count` values, by parts in any order and on any thread.
 class FixedPointEncoder {
  public:
-  // Throws std::invalid_argument if a parameter is out of range. With `random`, draws for all
-  // values are reserved here.
+  // Throws std::invalid_argument if a parameter is out of range, or the granularity is below 2^-94
+  // for float32 or bfloat16. With `random`, draws for all values are reserved here.
   FixedPointEncoder(const FixedPointParameters& parameters, FloatFormat format, const void* x,
                     std::size_t count, SecureGenerator* random);
 
@@ -44,7 +44,8 @@ class FixedPointEncoder {
 
 // Encodes `count` values of a format; out holds uint32 words up to 32 ring bits, else uint64.
 // With `random`, rounds up with probability equal to the fraction, to within 2^-32; without, to
-// nearest with ties to even. Same bits for any number of threads. Throws std::domain_error if a
+// nearest with ties to even. Subnormals of float32, float64 and bfloat16 count as zero: no value
+// takes longer than another. Same bits for any number of threads. Throws std::domain_error if a
 // value is NaN or infinite, std::invalid_argument if a parameter is out of range.
 void fixed_point_encode(const FixedPointParameters& parameters, FloatFormat format, const void* x,
                         std::size_t count, SecureGenerator* random, void* out, int threads);

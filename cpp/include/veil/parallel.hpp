@@ -5,6 +5,8 @@
 #include <memory>
 #include <type_traits>
 
+#include "veil/float_mode.hpp"
+
 namespace veil {
 
 // The least of set_num_threads, VEIL_NUM_THREADS, OMP_NUM_THREADS, the affinity mask and the
@@ -36,6 +38,11 @@ class ChunkFunction {
 // caller's. Which thread runs a chunk is not defined, so a chunk's result must not depend on it:
 // callers fix the chunk boundaries from the problem alone. The first exception of a chunk is
 // rethrown here after all started chunks have ended.
-void parallel_for(std::size_t chunks, int threads, ChunkFunction function);
+//
+// Every thread runs its chunks in one FloatMode, so that neither the caller's mode nor the thread
+// changes a bit. What promises something about sums of subnormals asks to keep them, and is then
+// not constant time.
+void parallel_for(std::size_t chunks, int threads, ChunkFunction function,
+                  Subnormals subnormals = Subnormals::zero);
 
 }  // namespace veil

@@ -58,7 +58,7 @@ class TableSampler {
   // out = granularity * (round(x / granularity) + a draw) for float or double, with the draws that
   // `sample` would make; x / granularity is clamped to +-2^52. `x` is finite; `out` is as long, and
   // the same memory or apart. Throws std::invalid_argument unless granularity is a power of two
-  // from 2^-960 to 2^960.
+  // from 2^-960 (2^-125 for float) to 2^960. No x takes longer than another.
   template <class T>
   void add_to_lattice(SecureGenerator& generator, std::span<const T> x, std::span<T> out,
                       double granularity, int threads,

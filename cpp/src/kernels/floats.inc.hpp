@@ -83,11 +83,16 @@ struct Float16 {
 #else
     const u32half wide = __builtin_convertvector(load<u16quarter>(words), u32half);
     const u32half magnitude = (wide & 0x7fffU) << 13;
-    const f32half value = bits_as<f32half>(magnitude) * 0x1p112F;  // exact for finite values
+    // Float16's subnormals are float32's ordinary numbers, and must not pass through its
+    // subnormals, which may be taken for zero: 2^-14 and the fraction below it, less 2^-14.
+    const f32half fraction = bits_as<f32half>(magnitude + 0x38800000U) - 0x1p-14F;
+    const u32half small = bits_as<u32half>(magnitude < 0x00800000U);
+    const u32half value =
+        (bits_as<u32half>(fraction) & small) | ((magnitude + 0x38000000U) & ~small);
     // Infinity and NaN keep their fraction and take float32's greatest exponent.
     const u32half not_finite = bits_as<u32half>(magnitude >= 0x0f800000U) & 0x7f800000U;
     const u32half sign = (wide & 0x8000U) << 16;
-    return to_double(bits_as<f32half>(bits_as<u32half>(value) | not_finite | sign));
+    return to_double(bits_as<f32half>(value | not_finite | sign));
 #endif
   }
   static void narrow(const double* values, Word* words, std::size_t count) {

@@ -133,8 +133,8 @@ class _Distribution:
         TypeError
             If `rng` is not a SecureGenerator, or `x` or `out` has another dtype.
         ValueError
-            If `granularity` is not a power of two from 2**-960 to 2**960, or `out` has another
-            shape, is not contiguous or not writable, or overlaps `x` in part.
+            If `granularity` is not a power of two from 2**-960 (2**-125 for float32) to 2**960, or
+            `out` has another shape, is not contiguous or not writable, or overlaps `x` in part.
 
         Notes
         -----

@@ -161,7 +161,8 @@ class SecureGenerator(_core.SecureGenerator):
         Box-Muller: 64 random bits in each radius, 32 (float32) or 64 in each angle; values reach
         9.49 times `scale`, which leaves a mass below 3e-21 out. Each value is within 8 units in
         its last place of the exact function of its random bits. Costs 6 (float32) or 8 random
-        bytes per value. Time does not depend on the values.
+        bytes per value. Time does not depend on the values: one below the type's least normal
+        number is given as zero.
 
         References
         ----------
@@ -213,7 +214,8 @@ class SecureGenerator(_core.SecureGenerator):
         Notes
         -----
         -`scale` · ln u with a random sign, 64 random bits in u. Costs 12 (float32) or 16 random
-        bytes per value. Time does not depend on the values.
+        bytes per value. Time does not depend on the values: one below the type's least normal
+        number is given as zero.
         """
         array, result = _floats(shape, dtype, out)
         self.fill_laplace(array, _scale(scale, array.dtype), threads)
