@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from veil import _arrays
+from veil import _arrays, _core
 from veil.errors import DataError
 from veil.random import SecureGenerator
 
@@ -14,6 +14,7 @@ __all__ = ["Input", "check_ledger", "generator", "require_finite"]
 # Integers are clamped to what a double holds exactly, as floats are: it changes no sensitivity.
 MOST_POINT = 2**52
 _FLOATS = (np.float32, np.float64)
+_LEAST_FLOAT32_LATTICE = 2.0**-125
 
 
 class Input:
@@ -82,6 +83,20 @@ class Input:
         made = _arrays.empty_vector([self._given], self.size, self.dtype).reshape(self.shape)
         return _arrays.array(made, "out"), made
 
+    def check_lattice(self, granularity: float) -> None:
+        """Refuse float32 on a lattice where its subnormals, which count as zero, would matter.
+
+        Raises
+        ------
+        ValueError
+            If the granularity is below 2^-125 for float32.
+        """
+        if self.dtype == np.float32 and granularity < _LEAST_FLOAT32_LATTICE:
+            raise ValueError(
+                f"x: expected float64 for noise this small (a lattice of {granularity:g}), got "
+                "float32, whose values below 2^-126 count as zero; pass float64 or rescale the data"
+            )
+
     def points(self) -> npt.NDArray[np.int64]:
         """Return integer values clamped to +-2^52, as a new array."""
         low = 0 if self.words.dtype.kind == "u" else -MOST_POINT
@@ -98,7 +113,7 @@ def _is_bfloat16(x: Any) -> bool:
 def require_finite(name: str, values: npt.NDArray[Any]) -> None:
     """Raise DataError if floats hold NaN or infinity."""
     # A sum is finite only if every term is; where large finite terms overflow it, look closer.
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"), _core.SubnormalsAsZero():
         total = values.sum(dtype=np.float64)
     if np.isfinite(total) or np.isfinite(values).all():
         return

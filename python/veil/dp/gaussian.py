@@ -233,6 +233,7 @@ class GaussianMechanism:
         given = Input(x, out)
         drawn = self._noise(given.size, given.integer)
         lattice = drawn.lattice
+        given.check_lattice(lattice.granularity)
         ledger.charge(drawn.event, slack=drawn.slack, label=label)
         return Release(
             value=add_noise(given, drawn.noise, lattice.granularity, source),

@@ -155,6 +155,7 @@ class LaplaceMechanism:
         source = generator(rng)
         given = Input(x, out)
         event, noise, lattice = self._noise(given.size, given.integer)
+        given.check_lattice(lattice.granularity)
         slack = given.size * noise.tv_bound
         ledger.charge(event, slack=slack, label=label)
         scale = lattice.sigma * lattice.granularity

@@ -122,8 +122,10 @@ def _weighed(config: Config, vector: NDArray[Any], weight: int | None) -> Iterat
         # The limbs in front belong to the first block.
         size = _BLOCK if first else _BLOCK - config.weight_limbs
         part = block[: min(size, vector.size - first)]
-        np.clip(vector[first : first + part.size], -limit, limit, out=part)
-        np.multiply(part, factor, out=part)
+        # Left before the yield: the mode is the thread's, and the caller's code runs meanwhile.
+        with np.errstate(under="ignore"), _core.SubnormalsAsZero():
+            np.clip(vector[first : first + part.size], -limit, limit, out=part)
+            np.multiply(part, factor, out=part)
         yield part
         first += part.size
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from veil import _core
 from veil.errors import DataError, ProtocolError
 from veil.fl.layout import Entry, Layout
 from veil.fl.privacy import _words
@@ -271,8 +272,10 @@ class DistributedDP(DistributedPlan):
         shares = self.shares
         if self.unit != "site":
             q = given(self, "sampling_probability")
-            total = sampled_sum(work, q=q, clip=self.max_norm) / shares.granularity
-            np.clip(total, -shares.most, shares.most, out=total)
+            total = sampled_sum(work, q=q, clip=self.max_norm)
+            with np.errstate(under="ignore"), _core.SubnormalsAsZero():
+                total /= shares.granularity
+                np.clip(total, -shares.most, shares.most, out=total)
             return stochastic_points(total, work.rng), {}
         upload = strategy.train(work)
         change = upload.vector.astype(np.float64)
@@ -286,7 +289,9 @@ class DistributedDP(DistributedPlan):
             )
         with np.errstate(over="ignore", divide="ignore"):  # an infinite norm gives a factor of 0
             norm = np.sqrt(np.square(rotated).sum())
-            rotated *= min(1.0, self.max_norm / (norm * CLIP_GUARD)) / shares.granularity
+            factor = min(1.0, self.max_norm / (norm * CLIP_GUARD)) / shares.granularity
+        with np.errstate(under="ignore"), _core.SubnormalsAsZero():
+            rotated *= factor
         return conditional_points(rotated, shares.sensitivity, work.rng), upload.keep
 
     def release(self, total: Sum, *, task: Task, params: Params, rng: SecureGenerator) -> Sum:

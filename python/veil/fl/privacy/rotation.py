@@ -73,9 +73,11 @@ class Rotation:
             Of the same L2 norm, up to rounding.
         """
         rotated = np.zeros(self.padded)
-        np.multiply(x, self._signs(), out=rotated[: self.length])
-        _core.fwht(rotated, threads)
-        rotated /= math.sqrt(self.padded)
+        signs = self._signs()
+        with np.errstate(under="ignore"), _core.SubnormalsAsZero():
+            np.multiply(x, signs, out=rotated[: self.length])
+            _core.fwht(rotated, threads)
+            rotated /= math.sqrt(self.padded)
         return rotated
 
     def undo(self, rotated: NDArray[np.float64], *, threads: int | None = None) -> NDArray[Any]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from veil import _core
+
 if TYPE_CHECKING:
     from veil.random import SecureGenerator
 
@@ -39,8 +41,10 @@ def stochastic_points(x: NDArray[np.float64], rng: SecureGenerator) -> NDArray[n
     ndarray of int64
         The points.
     """
-    below = np.floor(x)
-    up = rng.uniform(x.shape, dtype=np.float64) < x - below  # the difference is exact
+    draws = rng.uniform(x.shape, dtype=np.float64)
+    with np.errstate(under="ignore"), _core.SubnormalsAsZero():
+        below = np.floor(x)
+        up = draws < x - below  # the difference is exact
     points: NDArray[np.int64] = below.astype(np.int64)
     points += up
     return points
