@@ -81,18 +81,16 @@ struct Float16 {
 #if defined(__F16C__)
     return _mm256_cvtps_pd(_mm_cvtph_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(words))));
 #else
-    const u32half wide = __builtin_convertvector(load<u16quarter>(words), u32half);
-    const u32half magnitude = (wide & 0x7fffU) << 13;
-    // Float16's subnormals are float32's ordinary numbers, and must not pass through its
-    // subnormals, which may be taken for zero: 2^-14 and the fraction below it, less 2^-14.
-    const f32half fraction = bits_as<f32half>(magnitude + 0x38800000U) - 0x1p-14F;
-    const u32half small = bits_as<u32half>(magnitude < 0x00800000U);
-    const u32half value =
-        (bits_as<u32half>(fraction) & small) | ((magnitude + 0x38000000U) & ~small);
-    // Infinity and NaN keep their fraction and take float32's greatest exponent.
-    const u32half not_finite = bits_as<u32half>(magnitude >= 0x0f800000U) & 0x7f800000U;
-    const u32half sign = (wide & 0x8000U) << 16;
-    return to_double(bits_as<f32half>(value | not_finite | sign));
+    // In integers, and never by a subnormal, which may be taken for zero: those of float16 are the
+    // fraction below 2^-14, less 2^-14. Differences below zero give all ones.
+    const u64v wide = __builtin_convertvector(load<u16quarter>(words), u64v);
+    const u64v magnitude = wide & 0x7fff;
+    const u64v small = 0 - ((magnitude - 0x0400) >> 63);
+    const u64v biased = (magnitude << 42) + (1008ULL << 52) + (small & (1ULL << 52));
+    const f64v value = bits_as<f64v>(biased) - bits_as<f64v>(small & (1009ULL << 52));
+    // Infinity and NaN keep their fraction and take double's greatest exponent.
+    const u64v not_finite = (0 - ((0x7bff - magnitude) >> 63)) & (0x7ffULL << 52);
+    return bits_as<f64v>(bits_as<u64v>(value) | not_finite | (wide & 0x8000) << 48);
 #endif
   }
   static void narrow(const double* values, Word* words, std::size_t count) {
