@@ -72,8 +72,8 @@ class BadShares(ProtocolError, ValueError):
     """Secret shares that do not fit together, or a secret that does not match its commitment."""
 
 
-class ContextMismatch(ProtocolError):
-    """Clients trained from different models, so their masks do not cancel."""
+class ContextMismatch(ProtocolError, ValueError):
+    """Clients were told different things, so their masks do not cancel; names what differs."""
 
 
 class UnsupportedEvent(VeilError, ValueError):

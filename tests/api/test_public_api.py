@@ -53,6 +53,7 @@ veil.secagg.Config.for_cohort(n, *, dropout, corrupt, adversary, min_survivors, 
 veil.secagg.Policy(*, min_cohort, min_survivors, max_corrupt, roster?)
 veil.secagg.Client(config, client_id, identity_key, policy)
 veil.secagg.Server(config)
+veil.secagg.context(*, model, round, instructions, shared, settings, terms)
 veil.secagg.choose_graph(n, *, corrupt, dropout, adversary)
 veil.fl.weighted_mean(updates, weights, *, out?, threads?)
 veil.fl.Accumulator(shape, *, bound?)
@@ -81,10 +82,12 @@ veil.fl.simulate(task, sites, strategy, *, rounds, seed, aggregator?, privacy?, 
 PRIVATE = {
     "bounds",
     "clip",
+    "context",
     "corrupt",
     "delta",
     "dropout",
     "epsilon",
+    "instructions",
     "l1_sensitivity",
     "l2_clip",
     "l2_sensitivity",
@@ -99,6 +102,7 @@ PRIVATE = {
     "sigma",
     "target_delta",
     "target_epsilon",
+    "terms",
     "unit",
 }
 

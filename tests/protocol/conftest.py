@@ -5,11 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hostile import CONTEXT
 
 from veil import FixedPoint
 from veil.secagg import Client, Config, Policy, Server
-
-CONTEXT = b"digest of the model"
 
 
 @dataclasses.dataclass

@@ -4,15 +4,23 @@ import numpy as np
 
 from veil import ring
 from veil.errors import ProtocolError
-from veil.secagg import Client, Policy
+from veil.secagg import Client, Policy, context
 from veil.secagg.masking import MaskKeys, self_mask_key, unmask
 from veil.secagg.messages import Masked, Unmask
 from veil.secagg.server import opening
 from veil.secagg.shamir import combine_shares
 
 TARGET = 10
-CONTEXT = b"digest of the model"
 KEY = bytes(range(32))
+
+
+def context_of(model, /, **more):
+    """The context of a round that began with a model, here a name."""
+    nothing = {"instructions": {}, "shared": {}, "settings": {}, "terms": {}}
+    return context(**{"model": {"name": model}, "round": 1, **nothing, **more})
+
+
+CONTEXT = context_of("the model")
 
 
 def read_one_vector(session, masked, self_shares, key_shares):

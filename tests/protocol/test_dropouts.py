@@ -12,7 +12,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hostile import Forgetful
+from hostile import CONTEXT, Forgetful
 
 from veil.errors import ProtocolError
 from veil.secagg import Client
@@ -90,7 +90,7 @@ class Tree:
             client = self._restored(i, saved[i])
             more = {}
             if self.steps[depth] == "mask":
-                more = {"vector": self.session.vectors[i], "context": b"m"}
+                more = {"vector": self.session.vectors[i], "context": CONTEXT}
             answers[i] = getattr(client, self.steps[depth])(replies[i], **more)
             states[i] = client.save(KEY)
         return server, states, answers

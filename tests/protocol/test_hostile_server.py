@@ -9,6 +9,7 @@ from hostile import (
     KEY,
     TARGET,
     Forgetful,
+    context_of,
     gather,
     guards_of,
     read_one_vector,
@@ -238,7 +239,7 @@ def different_models_attack(session):
     """Give the target another model than the rest and hide the mismatch."""
     relay = session.to_relay()
     for client in session.clients:
-        context = b"a model made for the target" if client == TARGET else CONTEXT
+        context = context_of("a model made for the target") if client == TARGET else CONTEXT
         message = session.clients[client].mask(
             relay[client], session.vectors[client], context=context
         )

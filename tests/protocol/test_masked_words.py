@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from hostile import CONTEXT
 from scipy import stats
 
 from veil import ring
@@ -51,7 +52,7 @@ def test_a_simulator_without_inputs_makes_a_view_of_the_same_format(make_session
     sid = real.server._state.before.sid
     rng = np.random.default_rng(0)
     for client, message in masked.items():
-        simulated = Masked(client, sid, b"digest of the model", rng.bytes(real.config.masked_bytes))
+        simulated = Masked(client, sid, CONTEXT, rng.bytes(real.config.masked_bytes))
         assert len(simulated.encode()) == len(message)
-        clear = Header.SIZE + 4 + len(b"digest of the model")  # the rest is noise
+        clear = Header.SIZE + 4 + len(CONTEXT)  # the rest is noise
         assert simulated.encode()[:clear] == message[:clear]

@@ -2,6 +2,7 @@
 
 from veil.secagg.client import Client
 from veil.secagg.config import Config, Thresholds
+from veil.secagg.context import context
 from veil.secagg.graph import choose_graph
 from veil.secagg.identity import Identity, Roster
 from veil.secagg.noise import NoiseShare
@@ -25,5 +26,6 @@ __all__ = [
     "Thresholds",
     "choose_graph",
     "combine_shares",
+    "context",
     "split_secret",
 ]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from veil.fl import Layout
-from veil.secagg import Config
+from veil.secagg import Config, context
 from veil.study.secure import left_out, make_sum, settings, words
 
 
@@ -42,7 +42,9 @@ def test_the_arm_runs_from_three_sites_on(n_sites, asked):
 def test_values_beyond_the_clip_are_cut_and_counted():
     total = make_sum({"a": np.arange(2), "b": np.arange(4), "c": np.arange(2)})
     layout = Layout.of({"w": np.zeros(3)})
-    total.open(layout, ["a", "b", "c"], round=1, context=b"model")
+    told = {"instructions": {}, "shared": {}, "settings": {}, "terms": {}}
+    bound = context(model={"w": np.zeros(3)}, round=1, **told)
+    total.open(layout, ["a", "b", "c"], round=1, context=bound)
     total.add("a", np.array([1024.0, -1025.0, 1.0]), 2)
     total.add("b", np.array([0.0, 0.0, 1.0]), 4)
     total.add("c", np.array([0.0, 5000.0, 1.0]), 2)

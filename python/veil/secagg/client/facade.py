@@ -170,8 +170,10 @@ class Client:
             Finite; clipped by the codec. In a session with noise: of int64, lattice points with
             this client's noise in them, reduced to the ring as they are.
         context : bytes
-            ``Layout.digest`` of the very model that this client trained from, at most 64 bytes;
-            clients with other models get masks that do not cancel.
+            `veil.secagg.context` of all that reached this client's training, computed here from
+            what came and before training began: model, round, instructions, shared arrays,
+            settings, terms. Clients that were told other things get masks that do not cancel. A
+            hash of the model alone would let the server choose each site's learning rate.
         weight : int, optional
             1 to ``config.weight_max``; required exactly when the configuration is weighted.
         rng : SecureGenerator, optional
@@ -189,6 +191,9 @@ class Client:
         ------
         ProtocolError
             If the message breaks a rule; the session is over.
+        PolicyRefused, ContextMismatch
+            If the server may be malicious and the context is not of `veil.secagg.context`, or of
+            another version of it; the session is over.
         TypeError, ValueError
             If the vector, weight, context or generator do not fit; the session goes on.
 

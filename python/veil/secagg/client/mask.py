@@ -8,11 +8,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from veil.errors import PolicyRefused, ProtocolError, TooFewSurvivors
+from veil.errors import ProtocolError, TooFewSurvivors
 from veil.random import SecureGenerator
 from veil.secagg import keys
 from veil.secagg.client.session import Session
 from veil.secagg.client.unmask import AwaitSurvivors
+from veil.secagg.context import require_context
 from veil.secagg.graph import Neighbourhood
 from veil.secagg.keys import PublicKeys
 from veil.secagg.masking import MaskKeys, mask_and_pack, pair_mask_key, self_mask_key
@@ -53,9 +54,8 @@ class AwaitRelay:
         ProtocolError
             If the server's sets break a rule, or a neighbour's message does not open.
         """
-        if session.is_malicious and not context:
-            raise PolicyRefused("context: a malicious server could hand out different models; "
-                                "expected the digest of the model, got nothing")  # fmt: skip
+        if session.is_malicious:
+            require_context(context)
         relay = Relay.decode(message, session.config, self.sid)
         graph = self._graph(session)
         live = self._check_shared(session, relay, graph)

@@ -154,7 +154,7 @@ class Server:
         Raises
         ------
         ContextMismatch
-            If clients trained from different models.
+            If clients were told different things; names them and the fields that differ.
         TooFewSurvivors, ProtocolError
             As `collect_keys`.
         """
@@ -167,7 +167,7 @@ class Server:
                 self.refused[client] = error
         self._require(SharedCohort, "collect_vectors")
         assert self._vectors is not None
-        replies, self._state = self._vectors.close()
+        replies, self._state = self._vectors.close(self.refused)
         self._vectors = None
         return replies
 

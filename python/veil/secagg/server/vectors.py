@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from veil.errors import ContextMismatch, MalformedMessage, TooFewSurvivors
 from veil.secagg.config import Config
+from veil.secagg.context import differing_fields
 from veil.secagg.masking import add_packed
 from veil.secagg.messages import Confirm, Masked, Quorum, Survivors
 from veil.secagg.server.cohort import SharedCohort
@@ -53,13 +54,13 @@ class VectorRound:
         add_packed(self._config, self._total.words, memoryview(masked.payload))
         self._contexts[client] = masked.context
 
-    def close(self) -> tuple[dict[int, bytes], SummedCohort]:
-        """Fix the survivors and tell them.
+    def close(self, refused: Refusals) -> tuple[dict[int, bytes], SummedCohort]:
+        """Fix the survivors and tell them; `refused` receives the clients that differ.
 
         Raises
         ------
         ContextMismatch
-            If clients trained from different models; the message names the minority.
+            If clients were told different things; the message names the minority and the fields.
         TooFewSurvivors
             If fewer vectors came than the configuration asks for.
         """
@@ -69,19 +70,26 @@ class VectorRound:
             raise TooFewSurvivors(
                 f"expected at least {cohort.thresholds.min_survivors} vectors, got {len(survivors)}"
             )
-        context = self._agreed_context()
+        context = self._agreed_context(refused)
         reply = Survivors(cohort.sid, list(survivors)).encode()
         summed = SummedCohort(self._cohort, survivors, self._total, context)
         return dict.fromkeys(survivors, reply), summed
 
-    def _agreed_context(self) -> bytes:
+    def _agreed_context(self, refused: Refusals) -> bytes:
+        """Find what all masked for; a total that holds another's vector cannot be opened."""
         counts = Counter(self._contexts.values())
-        context, _ = counts.most_common(1)[0]
-        minority = sorted(c for c, used in self._contexts.items() if used != context)
-        if minority:
+        context, most = counts.most_common(1)[0]
+        others = {c: used for c, used in sorted(self._contexts.items()) if used != context}
+        for client, used in others.items():
+            refused[client] = ContextMismatch(
+                f"masked for other things than {most} clients did, in: "
+                f"{differing_fields(used, context)}"
+            )
+        if others:
+            fields = sorted({differing_fields(used, context) for used in others.values()})
             raise ContextMismatch(
-                f"clients {minority} masked for another model than the other "
-                f"{len(self._contexts) - len(minority)}; send all the same model and start again"
+                f"clients {list(others)} masked for other things than the other {most}, in: "
+                f"{'; '.join(fields)}; send all the same and start again"
             )
         return context
 
