@@ -65,7 +65,7 @@ class PlainSum:
         round : int
             Number of the round; not used.
         context : bytes
-            Digest of the model; not used: nothing is masked.
+            Not used: nothing is masked.
         individual : bool
             Keep each vector for ``Sum.updates``.
         """

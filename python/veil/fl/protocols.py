@@ -320,7 +320,8 @@ class Aggregator(Protocol):
         round : int
             Number of the round, rising within a run.
         context : bytes
-            ``Layout.digest`` of the model that all sites start from.
+            `veil.secagg.context` of all that reaches the sites' training; empty for an aggregator
+            that sees single updates, which has no masks to bind to it.
         individual : bool
             Ask for ``Sum.updates``; an aggregator that does not see them raises ProtocolError.
         """

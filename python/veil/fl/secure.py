@@ -157,7 +157,7 @@ class SecureSum:
         round : int
             Number of the training round.
         context : bytes
-            Digest of the model that the sites start from, at most 64 bytes.
+            `veil.secagg.context` of all that reaches the sites' training.
         individual : bool
             Whether single updates are asked for; refused.
 

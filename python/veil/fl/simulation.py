@@ -12,6 +12,7 @@ import numpy as np
 from veil.errors import DataError, ProtocolError
 from veil.fl import _checks
 from veil.fl.aggregate import PlainSum
+from veil.fl.binding import round_context
 from veil.fl.charging import Account, require_ledger
 from veil.fl.checkpoint import Checkpoint, fingerprint
 from veil.fl.history import History, Round
@@ -214,12 +215,12 @@ class _Run:
     def _collect(self, state: Checkpoint, number: int) -> tuple[Sum, dict[str, State], int]:
         """Send the model down, let each site do its part, aggregate."""
         shared = self.strategy.shared(state.layout, state.server)
-        described = self.privacy or self.strategy
+        described = (self.privacy or self.strategy).upload_layout(state.layout)
         self.aggregator.open(
-            described.upload_layout(state.layout),
+            described,
             [site.id for site in self.sites],
             round=number,
-            context=state.layout.digest(state.params),
+            context=self._context(state, number, shared, described),
             individual=self.strategy.needs_individual_updates,
         )
         kept: dict[str, State] = {}
@@ -243,6 +244,19 @@ class _Run:
             kept[site.id] = upload.keep
         download = _nbytes(state.vector, *state.buffers.values(), *shared.values())
         return self.aggregator.close(), kept, download * len(self.sites)
+
+    def _context(self, state: Checkpoint, number: int, shared: State, upload: Layout) -> bytes:
+        if self.aggregator.sees_individual_updates:
+            return b""  # no masks that could be bound to it
+        return round_context(
+            params=state.layout.unflatten(state.vector, buffers=state.buffers),
+            number=number,
+            shared=shared,
+            task=self.task,
+            strategy=self.strategy,
+            privacy=self.privacy,
+            upload=upload,
+        )
 
     def _score(self, params: Params) -> dict[str, dict[str, float]]:
         return {site.id: self.task.evaluate(params, site) for site in self.sites}
