@@ -157,6 +157,9 @@ class Cohort:
 
         return FedAvg(min_available_nodes=self.n, min_train_nodes=self.n, **more)
 
-    def start(self, strategy, rounds=1, params=None, timeout=0.15):
+    def start(self, strategy, rounds=1, params=None, timeout=0.15, config=None):
         arrays = arrays_of(params or MODEL)
-        return strategy.start(self.grid, arrays, num_rounds=rounds, timeout=timeout)
+        train_config = None if config is None else flwr.ConfigRecord(config)
+        return strategy.start(
+            self.grid, arrays, num_rounds=rounds, timeout=timeout, train_config=train_config
+        )

@@ -396,7 +396,7 @@ def test_models_that_differ_between_sites_are_noticed(cohort, caplog):
     strategy = c.strategy()
     with caplog.at_level(logging.WARNING, "veil.flower"), pytest.raises(ProtocolError):
         c.start(strategy)
-    assert "masked for another model" in caplog.text
+    assert "site3: refused: masked for other things than 3 clients did, in: model" in caplog.text
 
 
 def test_diverged_model_stops_the_run(cohort):

@@ -70,6 +70,11 @@ def secagg_mod(
 
     Notes
     -----
+    The masks depend on all that the server can set in what the app is shown: every record, the
+    run's configuration, the message's type, group and lifetime, the session's terms. Sites that
+    were sent different things open no sum. Flower's ids and times are not bound, nor is what an app
+    keeps in ``Context.state``: it must not train by them.
+
     Messages that are not Veil's are refused: training without a session, evaluation and queries
     would send numbers in clear. The session's state is kept in ``Context.state``, sealed under a
     key derived from the identity; a request that Flower delivers twice gets the same bytes, without

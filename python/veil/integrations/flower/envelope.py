@@ -103,12 +103,23 @@ class Envelope:
 
 
 def without_envelope(content: RecordDict) -> RecordDict:
-    """Return a message's records without Veil's: what the user's app is shown."""
+    """Return a message's records without Veil's: what the user's app is shown.
+
+    Records, and the entries of all that are no arrays, come in the order of their names: masks are
+    bound to what is in them, so their order may not tell the app anything.
+    """
     flwr = require("flwr.app", "flower")
     kept: RecordDict = flwr.RecordDict(
-        {name: record for name, record in content.items() if name not in (HEAD, PARTS)}
+        {name: _in_order(content[name]) for name in sorted(content) if name not in (HEAD, PARTS)}
     )
     return kept
+
+
+def _in_order(record: Any) -> Any:
+    flwr = require("flwr.app", "flower")
+    if isinstance(record, flwr.ArrayRecord):
+        return record  # the order of a model's arrays has a meaning
+    return type(record)({key: record[key] for key in sorted(record)})
 
 
 def _as_array(payload: bytes) -> Any:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from veil._optional import require
 from veil.errors import PolicyRefused, ProtocolError
-from veil.integrations.flower.envelope import Envelope, Step, without_envelope
+from veil.integrations.flower.binding import Shown
+from veil.integrations.flower.envelope import Envelope, Step
 from veil.integrations.flower.privacy import check_session
 from veil.integrations.flower.store import Session, Store, signing_key
 from veil.integrations.flower.terms import Terms, describe_privacy
@@ -68,20 +68,18 @@ class Participant:
         except ProtocolError as error:
             return refusal(message, str(error))
         if answer is None:
-            shown = copy(message)
-            shown.content = without_envelope(message.content)
-            answer = self._answer(request, store, shown, train)
+            answer = self._answer(request, store, Shown.of(message, context), train)
             store.answer(request, answer)
             store.save(context.state)
         reply: Message = flwr.Message(flwr.RecordDict(answer.records()), reply_to=message)
         return reply
 
-    def _answer(self, request: Envelope, store: Store, message: Message, train: Train) -> Envelope:
+    def _answer(self, request: Envelope, store: Store, shown: Shown, train: Train) -> Envelope:
         steps: list[Step] = []
         refused: dict[str, str] = {}
         for step in request.steps:
             try:
-                payload = self._step(step, store, message, train)
+                payload = self._step(step, store, shown, train)
                 steps.append(Step(step.name, step.session, payload))
             except ProtocolError as error:
                 refused[step.key] = str(error)
@@ -94,12 +92,12 @@ class Participant:
                 store.sessions.pop(step.session, None)
         return Envelope(tuple(steps), refused)
 
-    def _step(self, step: Step, store: Store, message: Message, train: Train) -> bytes:
+    def _step(self, step: Step, store: Store, shown: Shown, train: Train) -> bytes:
         if step.name == "advertise":
             return self._advertise(step, store)
         session = store.session(step.session)
         if step.name == "mask":
-            return self._mask(step, session, message, train)
+            return self._mask(step, session, shown, train)
         answers: dict[str, Callable[[bytes], bytes]] = {
             "share": session.client.share,
             "confirm": session.client.confirm,
@@ -142,11 +140,11 @@ class Participant:
             raise PolicyRefused("roster: the server expects one, this site's policy has none")
         return terms.client
 
-    def _mask(self, step: Step, session: Session, message: Message, train: Train) -> bytes:
+    def _mask(self, step: Step, session: Session, shown: Shown, train: Train) -> bytes:
         config = session.terms.config
-        model = Model.of(model_of(message.content, who="request"))
-        digest = model.digest  # before the app can touch the arrays
-        brought = train(message, model, config)
+        model = Model.of(model_of(shown.message.content, who="request"))
+        bound = shown.context(session.terms, step.session)  # before the app can touch the records
+        brought = train(shown.message, model, config)
         weight = brought.weight if config.weight_max is not None else None
         vector = with_metrics(brought.vector, brought.metrics, self.metrics, config.codec.clip)
         if vector.shape != (config.length,):
@@ -155,7 +153,7 @@ class Participant:
                 "the app's model is not the server's"
             )
         rng = SecureGenerator() if config.codec.rounding == "stochastic" else None
-        return session.client.mask(step.payload, vector, context=digest, weight=weight, rng=rng)
+        return session.client.mask(step.payload, vector, context=bound, weight=weight, rng=rng)
 
     def _identity(self, context: Context) -> Identity:
         found = self.identity(context) if callable(self.identity) else self.identity

@@ -105,7 +105,8 @@ class SecureStrategy:
 
     Notes
     -----
-    A round costs two exchanges, three with a roster: the next session is set up in the messages of
+    The strategy inside must send all nodes the same: masks are bound to it, see `secagg_mod`. A
+    round costs two exchanges, three with a roster: the next session is set up in the messages of
     the present one. Sites are not asked to evaluate, since their scores would come in clear: name
     them among `metrics`. A round whose sum may not be opened leaves the model as it was.
     """

@@ -33,11 +33,6 @@ class Model:
         vector: NDArray[Any] = self.layout.flatten(self.params)
         return vector
 
-    @property
-    def digest(self) -> bytes:
-        """Fingerprint of its exact bytes."""
-        return self.layout.digest(self.params)
-
     @classmethod
     def of(cls, arrays: ArrayRecord) -> Model:
         """Read a record of NumPy arrays.
