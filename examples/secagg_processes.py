@@ -8,6 +8,7 @@ server still opens the sum of the other four, exactly. Every message is bytes ma
 TLS, a roster of identity keys (``adversary="malicious"``) and saved states.
 """
 
+import json
 import multiprocessing
 import os
 import selectors
@@ -18,6 +19,7 @@ import time
 
 import numpy as np
 
+import veil
 from veil import FixedPoint
 from veil.secagg import Client, Config, Policy, Server
 
@@ -25,6 +27,9 @@ CLIENTS = [1, 2, 3, 4, 5]
 KILLED = 3
 LENGTH = 1000
 ROUND_SECONDS = 20.0
+
+MODEL = {"weights": np.zeros(LENGTH, np.float32)}  # what all start from
+INSTRUCTIONS = {"learning_rate": 0.1, "epochs": 1}  # the server sends them
 
 
 def agreed_config() -> Config:
@@ -44,6 +49,18 @@ def vector_of(client: int) -> np.ndarray:
     """Make a client's private vector, on the lattice, so that sums compare exactly."""
     lattice = agreed_config().codec.granularity
     return (np.arange(LENGTH, dtype=np.float32) % 97 - 48) * np.float32(lattice * client)
+
+
+def bound_to(model: dict[str, np.ndarray], instructions: dict) -> bytes:
+    """Hash all that this client trains with: masks of clients told otherwise do not cancel."""
+    return veil.secagg.context(
+        model=model,
+        round=1,
+        instructions=instructions,
+        shared={},
+        settings={"algorithm": "fedavg"},
+        terms={"run": "demo", "config": agreed_config().to_dict()},
+    )
 
 
 # --- carrying bytes ---------------------------------------------------------------------------
@@ -82,12 +99,14 @@ def run_client(client_id: int, port: int) -> None:
     client = Client(agreed_config(), client_id, None, policy, run_id="demo", round_number=1)
     with socket.create_connection(("127.0.0.1", port)) as connection:
         send(connection, struct.pack("<I", client_id))
+        told = json.loads(receive(connection))
         send(connection, client.advertise())
         send(connection, client.share(receive(connection)))
         request = receive(connection)
         if client_id == KILLED:
             os.kill(os.getpid(), signal.SIGKILL)
-        send(connection, client.mask(request, vector_of(client_id), context=b"model of round 1"))
+        context = bound_to(MODEL, told)
+        send(connection, client.mask(request, vector_of(client_id), context=context))
         send(connection, client.unmask(receive(connection)))
 
 
@@ -135,6 +154,7 @@ def run_server(listener: socket.socket) -> tuple[tuple[int, ...], np.ndarray]:
     """Drive the rounds and return who survived and the sum."""
     server = Server(agreed_config(), run_id="demo", round_number=1)
     connections = accept_all(listener)
+    scatter(connections, dict.fromkeys(connections, json.dumps(INSTRUCTIONS).encode()))
     for step in (server.collect_keys, server.relay_shares, server.collect_vectors):
         scatter(connections, step(gather(connections)))
     result = server.finish(gather(connections))
