@@ -26,6 +26,7 @@ __all__ = [
     "answer",
     "check_bounds",
     "distance",
+    "in_range",
     "joint_noise",
     "noise_of_one",
     "prepared",
@@ -34,6 +35,8 @@ __all__ = [
 _MOST_POINTS = 2.0**30
 _MOST_SCALE = 2.0**31
 _BLOCK = 1 << 16
+# Beyond these a lattice over the bounds, its noise or its squares would leave the normal doubles.
+_LEAST_WIDTH, _MOST_BOUND = 2.0**-900, 2.0**900
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,11 @@ def check_bounds(bounds: Any) -> tuple[float, float]:
         raise ValueError(f"bounds: expected a pair (low, high), got {bounds!r}") from error
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"bounds: expected finite low < high, got {bounds!r}")
-    if not math.isfinite(high - low):
-        raise ValueError(f"bounds: expected a finite width, got {bounds!r}")
+    if not (high - low >= _LEAST_WIDTH and max(-low, high) <= _MOST_BOUND):
+        raise ValueError(
+            f"bounds: expected a width of at least 2^-900 and magnitudes up to 2^900, got "
+            f"{bounds!r}; rescale the values"
+        )
     return low, high
 
 
@@ -97,11 +103,11 @@ def joint_noise(
     """
     if budget.delta == 0.0:
         scales = [s / (budget.epsilon * w) for s, w in zip(sensitivities, shares, strict=True)]
-        laplace = [Noise(discrete_laplace(_in_range(t)), t, False) for t in scales]
+        laplace = [Noise(discrete_laplace(in_range(t)), t, False) for t in scales]
         return laplace, Event.pure(epsilon=budget.epsilon)
     mu = gaussian_mu(budget.epsilon, budget.delta * (1.0 - 1e-6))
     scales = [s / (mu * math.sqrt(w)) for s, w in zip(sensitivities, shares, strict=True)]
-    gaussian = [Noise(rounded_gaussian(_in_range(t)), t, True) for t in scales]
+    gaussian = [Noise(rounded_gaussian(in_range(t)), t, True) for t in scales]
     return gaussian, Event.gaussian(sigma=1.0 / mu, sensitivity=1.0)
 
 
@@ -112,7 +118,8 @@ def noise_of_one(budget: Budget) -> float:
     return 1.0 / gaussian_mu(budget.epsilon, budget.delta * (1.0 - 1e-6))
 
 
-def _in_range(scale: float) -> float:
+def in_range(scale: float) -> float:
+    """Return a scale of noise that the samplers reach, or raise ValueError."""
     if not 0.05 <= scale <= 2.0**32:
         raise ValueError(
             f"epsilon: expected noise of 0.05 to 2^32 lattice units, got {scale:g}; use another "
@@ -151,6 +158,10 @@ class Grid:
     def middle(self) -> float:
         """Where point 0 lies."""
         return self.low + (self.high - self.low) / 2.0
+
+    def point(self, value: float) -> int:
+        """Return the point of one value, as `sums` rounds it."""
+        return min(max(round((value - self.middle) / self.granularity), -self.top), self.top)
 
     def sums(self, values: npt.NDArray[Any], low: float, high: float, powers: int) -> list[int]:
         """Return the sums of points, and with `powers` = 2 of their scaled squares.

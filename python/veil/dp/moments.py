@@ -60,15 +60,29 @@ def count_design(budget: Budget, *, most: int) -> Design:
     return Design(Grid(-1.0, 1.0, 1.0, 1), most, noises, event)
 
 
-def sum_design(budget: Budget, bounds: tuple[float, float], *, most: int, relation: str) -> Design:
-    """Design a sum: a grid around 0, not around the middle, since the count is private."""
+def sum_design(
+    budget: Budget, bounds: tuple[float, float], *, most: int, relation: str, fixed_rows: bool
+) -> Design:
+    """Design a sum: a grid around 0, not around the middle, since the count is private.
+
+    With `fixed_rows` a unit has one row always; otherwise it may have 0 to `most`.
+    """
     low, high = check_bounds(bounds)
     largest = max(abs(low), abs(high))
-    width = distance(relation, one=largest, two=high - low)
-    grid = Grid.of(-largest, largest, noise_of_one(budget) * most * width / largest)
-    reach = most * (math.ceil(width / grid.granularity) + 1)
-    noises, event = joint_noise(budget, [reach], [1.0])
+    width = _reach(low, high, most, relation, fixed_rows)
+    grid = Grid.of(-largest, largest, noise_of_one(budget) * width / largest)
+    reach = int(_reach(grid.point(low), grid.point(high), most, relation, fixed_rows))
+    noises, event = joint_noise(budget, [max(reach, 1)], [1.0])
     return Design(grid, reach, noises, event)
+
+
+def _reach(low: float, high: float, most: int, relation: str, fixed_rows: bool) -> float:
+    """Return how far one unit moves a sum of values from `low` to `high`."""
+    if fixed_rows:
+        return distance(relation, one=max(abs(low), abs(high)), two=high - low)
+    # A unit that is replaced may have another number of rows, each of another value.
+    least, greatest = min(most * low, 0.0), max(most * high, 0.0)
+    return distance(relation, one=max(-least, greatest), two=greatest - least)
 
 
 def mean_design(
@@ -230,7 +244,13 @@ def sum(
     budget = Budget.checked(epsilon, delta)
     low, high = check_bounds(bounds)
     column, most = _bounded_column(values, patient_ids, max_rows_per_patient)
-    design = sum_design(budget, bounds, most=most, relation=ledger.relation)
+    design = sum_design(
+        budget,
+        bounds,
+        most=most,
+        relation=ledger.relation,
+        fixed_rows=patient_ids is None,
+    )
     ledger.charge(design.event, slack=design.slack, label=label)
     (noise,) = design.noises
     total = design.grid.sums(column, low, high, 1)[0] + _draw(noise, source)

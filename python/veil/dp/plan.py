@@ -84,7 +84,7 @@ def _count(b: Budget, bounds: Any, most: int, relation: str, alone: bool, extra:
 
 
 def _sum(b: Budget, bounds: Any, most: int, relation: str, alone: bool, extra: Any) -> Any:
-    return _of_design(moments.sum_design(b, bounds, most=most, relation=relation))
+    return _of_design(moments.sum_design(b, bounds, most=most, relation=relation, fixed_rows=alone))
 
 
 def _mean(b: Budget, bounds: Any, most: int, relation: str, alone: bool, extra: Any) -> Any:

@@ -6,6 +6,9 @@ per level, so m quantiles cost log2(m + 1) compositions instead of m. Its single
 exponential mechanism on ranks, is replaced by permute-and-flip, which is never worse (arXiv
 2010.12603), over fixed points, so that nothing about the data enters its sampling but integer
 ranks. One pass over the data counts rows per point.
+
+Rows of one value may belong to both halves: a part is a range of ranks, and a noisy rank says where
+the rows of the point that was found are parted. docs/design/quantiles.md has the proofs.
 """
 
 import math
@@ -18,8 +21,9 @@ import numpy.typing as npt
 
 from veil.dp._columns import kept_rows, numbers
 from veil.dp._counting import count_equal
-from veil.dp._query import Budget, answer, check_bounds, distance, prepared
-from veil.dp.choice import choice_error, flip_slack, permute_and_flip
+from veil.dp._query import Budget, answer, check_bounds, distance, in_range, prepared
+from veil.dp._samplers import discrete_laplace
+from veil.dp.choice import flip_slack, permute_and_flip
 from veil.dp.events import Event, check_positive
 from veil.dp.release import Release
 
@@ -31,6 +35,11 @@ __all__ = ["quantiles"]
 
 _DEFAULT_POINTS = 1 << 18
 _MOST_POINTS = 1 << 24
+# Of a level's epsilon where a part is parted: what the noisy rank takes.
+_SPLIT_SHARE = 1.0 / 6.0
+_LEAST_SCALE = 0.05  # noise is never narrower, however large epsilon is
+# Probabilities that a choice, and that a split, is farther off than `error` says: 5 % together.
+_CHOICE_FAILS, _SPLIT_FAILS = 0.04, 0.01
 _PUBLIC = ("bounds and step", "which quantiles", "epsilon and delta", "rows per patient")
 
 
@@ -79,8 +88,10 @@ def quantiles(
     Returns
     -------
     Release
-        Points ``low + i step`` in the order of `q`, never decreasing in q; `error` is by how many
-        ranks each is off at most, with probability 95 % for all of them together.
+        Points ``low + i step`` in the order of `q`, never decreasing in q. With probability 95 %
+        for all of them together, after the values are rounded to points, at most
+        ``q n + error`` rows lie below each and at least ``q n - error`` at or below it, whatever
+        the ties.
 
     Raises
     ------
@@ -117,11 +128,10 @@ def quantiles(
     ends = low - spacing / 2.0, low + top * spacing + spacing / 2.0
     cells = count_equal("values", column, *ends, top + 1, clamp=True)
     ledger.charge(design.event, slack=design.slack, label=label)
-    search = _Search(np.concatenate(([0], np.cumsum(cells))), design.rate, source)
-    search.run(sorted(set(design.wanted)), 0, top, 0.0, 1.0)
+    search = _Search(np.concatenate(([0], np.cumsum(cells))), design, source)
+    search.run(sorted(set(design.wanted)), 0, top, 0.0, 1.0, 0, column.size)
     found = np.array([low + search.found[w] * spacing for w in design.wanted])
     np.clip(found, low, high, out=found)
-    candidates = (top + 1) * len(search.found)
     return answer(
         value=float(found[0]) if isinstance(q, int | float) else found,
         mechanism="recursive quantiles by permute-and-flip",
@@ -132,7 +142,7 @@ def quantiles(
         slack=design.slack,
         ledger=ledger,
         rng=source,
-        error=design.event.count * choice_error(candidates, design.rate),
+        error=design.error,
         public=_PUBLIC,
         labels=tuple(design.wanted),
     )
@@ -140,15 +150,42 @@ def quantiles(
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """What public parameters fix: the points, the rate of the coins, the event and its slack."""
+    """What public parameters fix: the points, the rates of the draws, the event and its slack.
+
+    `rate` is that of a part which is asked for one quantile; of one that is parted, `split_rate` is
+    that of its coins and `split` draws the noise of its rank, or is None where no part is.
+    """
 
     wanted: list[float]
     spacing: float
     top: int
     reach: int
     rate: float
+    split_rate: float
+    split: Any
     event: Event
-    slack: float
+
+    @property
+    def _different(self) -> int:
+        return len(set(self.wanted))
+
+    @property
+    def slack(self) -> float:
+        """Slack of all draws."""
+        coins = flip_slack(self.event.count * (self.top + 1))
+        return coins if self.split is None else coins + self._different * self.split.tv_bound
+
+    @property
+    def error(self) -> float:
+        """By how many ranks each quantile is off at most, with probability 95 % for all."""
+        candidates = (self.top + 1) * self._different
+        if self.split is None:
+            return math.log(candidates / (_CHOICE_FAILS + _SPLIT_FAILS)) / self.rate + 0.5
+        # Every part above the last hands on where it was parted; targets are rounded to ranks.
+        choices = math.log(candidates / _CHOICE_FAILS)
+        parted = self.split.scale * math.log(2.0 * self._different / _SPLIT_FAILS)
+        above = max(choices / self.split_rate, parted) + 0.5
+        return float((self.event.count - 1) * above + choices / self.rate + 0.5)
 
 
 def design_of(
@@ -167,7 +204,11 @@ def design_of(
     # A replaced row leaves one part and enters another; with one level there is one part.
     reach = most * (1 if levels == 1 else int(distance(relation, one=1, two=2)))
     rate = event.ratio / (2.0 * reach)
-    return Design(wanted, spacing, top, reach, rate, event, flip_slack(levels * (top + 1)))
+    split = None
+    if levels > 1:
+        scale = reach / (_SPLIT_SHARE * event.ratio)
+        split = discrete_laplace(in_range(max(scale, _LEAST_SCALE)))
+    return Design(wanted, spacing, top, reach, rate, (1.0 - _SPLIT_SHARE) * rate, split, event)
 
 
 def _wanted(q: Sequence[float] | float) -> list[float]:
@@ -194,33 +235,51 @@ class _Search:
     """Recursive halving over cumulated counts; `found` maps each quantile to its point."""
 
     def __init__(
-        self, cumulated: npt.NDArray[np.int64], rate: float, rng: "SecureGenerator"
+        self, cumulated: npt.NDArray[np.int64], design: Design, rng: "SecureGenerator"
     ) -> None:
         self._cumulated = cumulated
-        self._rate = rate
+        self._design = design
         self._rng = rng
         self.found: dict[float, int] = {}
 
-    def run(self, wanted: list[float], first: int, last: int, low: float, high: float) -> None:
-        """Find `wanted`, in (low, high) of all rows, among the points first .. last."""
+    def run(
+        self,
+        wanted: list[float],
+        first: int,
+        last: int,
+        low: float,
+        high: float,
+        begin: int,
+        end: int,
+    ) -> None:
+        """Find `wanted`, in (low, high) of all rows, among the points first .. last.
+
+        The part's rows are those of the ranks begin .. end - 1 in ascending order.
+        """
         if not wanted:
             return
         middle = len(wanted) // 2
         share = (wanted[middle] - low) / (high - low)
-        point = first + self._choose(first, last, share)
-        self.found[wanted[middle]] = point
-        self.run(wanted[:middle], first, point, low, wanted[middle])
-        rest = wanted[middle + 1 :]
-        if point == last:
-            # No points are left above; the split alone decides, so nothing is spent.
-            self.found.update(dict.fromkeys(rest, last))
+        target = begin + math.floor(share * (end - begin) + 0.5)
+        ranks = np.clip(self._cumulated[first : last + 2], begin, end)
+        parted = len(wanted) > 1
+        at = _choose(ranks, target, self._rate(parted), self._rng)
+        point = self.found[wanted[middle]] = first + at
+        if not parted:
             return
-        self.run(rest, point + 1, last, wanted[middle], high)
+        noisy = target + int(self._design.split.sample(1, self._rng)[0])
+        split = min(max(noisy, int(ranks[at])), int(ranks[at + 1]))
+        self.run(wanted[:middle], first, point, low, wanted[middle], begin, split)
+        self.run(wanted[middle + 1 :], point, last, wanted[middle], high, split, end)
 
-    def _choose(self, first: int, last: int, share: float) -> int:
-        """Return the offset of a point whose rank among the part's rows is near share of them."""
-        ranks = self._cumulated[first : last + 2] - self._cumulated[first]
-        target = math.floor(share * int(ranks[-1]) + 0.5)
-        # Rows below the point and up to it bracket its rank: 0 if the target is between them.
-        scores = -np.maximum(np.maximum(ranks[:-1] - target, target - ranks[1:]), 0)
-        return permute_and_flip(scores, self._rate, self._rng)
+    def _rate(self, parted: bool) -> float:
+        return self._design.split_rate if parted else self._design.rate
+
+
+def _choose(ranks: npt.NDArray[np.int64], target: int, rate: float, rng: "SecureGenerator") -> int:
+    """Return the index of a point whose rows' ranks are near `target`.
+
+    Rows below a point and up to it bracket its rank: the score is 0 if the target is between them.
+    """
+    scores = -np.maximum(np.maximum(ranks[:-1] - target, target - ranks[1:]), 0)
+    return permute_and_flip(scores, rate, rng)

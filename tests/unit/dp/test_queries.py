@@ -351,6 +351,8 @@ def test_sum_is_not_exported():
         ({"bounds": (0, math.inf)}, ValueError, "bounds: expected"),
         ({"bounds": (math.nan, 1)}, ValueError, "bounds: expected"),
         ({"bounds": 7}, ValueError, "bounds: expected"),
+        ({"bounds": (0, 5e-324)}, ValueError, "bounds: expected a width"),
+        ({"bounds": (0, 1e308)}, ValueError, "bounds: expected a width"),
         ({"epsilon": 0.0}, ValueError, "epsilon: expected"),
         ({"epsilon": -1.0}, ValueError, "epsilon: expected"),
         ({"epsilon": math.nan}, ValueError, "epsilon: expected"),
