@@ -128,6 +128,7 @@ def test_patients_and_not_rows_are_drawn():
         population=200,
         rounds=1,
         unit="patient",
+        max_rows_per_patient=3,
     )
     hits = drawn(dp, 500, rows=3)
     p = p_of_rate(hits, 0.3)

@@ -212,6 +212,15 @@ def study(
             text="Each patient's gradient is shortened to this length.",
         ),
     ] = _default("max_grad_norm"),
+    max_rows_per_patient: Annotated[
+        int,
+        _option(
+            _PRIVACY,
+            metavar="N",
+            default=True,
+            text="Rows of a patient that count, the first in the file; a public number.",
+        ),
+    ] = _default("max_rows_per_patient"),
     sampling_probability: Annotated[
         float,
         _option(
@@ -346,6 +355,7 @@ def study(
         epsilons=() if no_private else tuple(epsilon or _default("epsilons")),
         delta=delta,
         max_grad_norm=max_grad_norm,
+        max_rows_per_patient=max_rows_per_patient,
         sampling_probability=sampling_probability,
         dp_rounds=dp_rounds,
         dp_learning_rate=dp_learning_rate,

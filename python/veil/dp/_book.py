@@ -92,6 +92,7 @@ class Settings:
     mode: str
     additive_delta: float
     order: float
+    population: str | None = None
 
     @classmethod
     def checked(
@@ -104,6 +105,7 @@ class Settings:
         mode: str,
         additive_delta: float,
         order: float | None,
+        population: str | None,
     ) -> "Settings":
         """Validate the arguments of a new ledger and choose the filter's order."""
         epsilon = check_positive("epsilon", epsilon)
@@ -113,6 +115,8 @@ class Settings:
             raise ValueError(f"mode: expected 'adaptive' or 'planned', got {mode!r}")
         if not isinstance(unit, str) or not unit:
             raise ValueError(f"unit: expected a name such as 'patient', got {unit!r}")
+        if population is not None and (not isinstance(population, str) or not population):
+            raise ValueError(f"population: expected a name or None, got {population!r}")
         additive = check_delta("additive_delta", additive_delta, zero_allowed=True)
         if additive > 0.9 * delta:
             raise ValueError(
@@ -127,7 +131,7 @@ class Settings:
                 f"epsilon, delta: no Renyi filter of order {order:g} reaches epsilon = {epsilon:g} "
                 f"at delta = {delta:g}; use larger ones or mode='planned'"
             )
-        return cls(epsilon, delta, unit, relation, mode, additive, order)
+        return cls(epsilon, delta, unit, relation, mode, additive, order, population)
 
     @property
     def filter(self) -> Filter:
@@ -141,6 +145,7 @@ class _Reserved:
 
     items: list[Charge]
     left: list[int]
+    key: str | None = None
     open: bool = True
 
     def match(self, charge: Charge) -> int | None:
@@ -149,6 +154,11 @@ class _Reserved:
             if item.operation == charge.operation and self.left[index] >= charge.runs:
                 return index
         return None
+
+    def undrawn(self, wanted: Callable[[Charge], bool]) -> int:
+        """Return the undrawn runs of the items that are wanted, while open."""
+        pairs = zip(self.items, self.left, strict=True) if self.open else ()
+        return sum(left for item, left in pairs if wanted(item))
 
     def commitments(self) -> Iterator[Charge]:
         """Yield what still counts: everything while open, what was drawn afterwards."""
@@ -169,6 +179,7 @@ class Book:
     divergence: float = 0.0
     slack: float = 0.0
     additive_delta: float = 0.0
+    keys: dict[str, tuple[int, tuple[Any, ...]]] = field(default_factory=dict)
 
     # --- what would happen: no side effect, raises instead ---------------------------------------
 
@@ -201,6 +212,31 @@ class Book:
                 f"plan: it spends epsilon = {spent:.6g} at delta = {self.settings.delta:g}, more "
                 f"than the ledger's {self.settings.epsilon:g}; nothing was reserved"
             )
+
+    def reserved_under(self, key: str | None, items: list[Charge]) -> int | None:
+        """Return the reservation that was made under a key, or None."""
+        for number, reserved in enumerate(self.reservations):
+            if key is not None and reserved.key == key:
+                if reserved.items != items:
+                    raise LedgerError(
+                        f"key {key!r}: another plan was reserved under it; use another key"
+                    )
+                return number
+        return None
+
+    def admit_draw(self, number: int, charge: Charge, key: str) -> bool:
+        """Tell whether a run of a reservation is to be charged: not if its key was before."""
+        if key in self.keys:
+            if self.keys[key] != (number, charge.operation):
+                raise LedgerError(f"key {key!r}: it was charged for something else")
+            return False
+        reserved = self.reservations[number]
+        if not reserved.open or reserved.match(charge) is None:
+            raise BudgetExceeded(
+                f"label {charge.label!r}: all runs that were reserved for it are drawn, or were "
+                "given back; nothing was released"
+            )
+        return True
 
     def admit_give_back(self) -> None:
         """Raise if this ledger gives nothing back."""
@@ -261,7 +297,7 @@ class Book:
 
     # --- what did happen -------------------------------------------------------------------------
 
-    def add_charge(self, charge: Charge, reservation: int | None) -> None:
+    def add_charge(self, charge: Charge, reservation: int | None, key: str | None = None) -> None:
         """Enter an admitted charge."""
         if reservation is None:
             self._add_sum([charge], 1)
@@ -274,11 +310,13 @@ class Book:
             if index is None or not reserved.open:
                 raise ValueError(f"charge {charge.label!r} is not covered by its reservation")
             reserved.left[index] -= charge.runs
+            if key is not None:
+                self.keys[key] = (reservation, charge.operation)
         self.releases += 1
 
-    def add_reservation(self, items: list[Charge]) -> int:
+    def add_reservation(self, items: list[Charge], key: str | None = None) -> int:
         """Enter an admitted reservation and return its number."""
-        self.reservations.append(_Reserved(items, [item.runs for item in items]))
+        self.reservations.append(_Reserved(items, [item.runs for item in items], key))
         self._add_sum(items, 1)
         return len(self.reservations) - 1
 
@@ -305,13 +343,7 @@ class Book:
 
     def undrawn(self, wanted: Callable[[Charge], bool]) -> int:
         """Return the undrawn runs of the items that are wanted, in open reservations."""
-        return sum(
-            left
-            for reserved in self.reservations
-            if reserved.open
-            for item, left in zip(reserved.items, reserved.left, strict=True)
-            if wanted(item)
-        )
+        return sum(reserved.undrawn(wanted) for reserved in self.reservations)
 
     def epsilon_if_fixed(self, commitments: list[Charge]) -> float:
         """Return epsilon as if these events had been fixed in advance."""

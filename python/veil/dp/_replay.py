@@ -18,13 +18,15 @@ def applied(book: Book | None, body: dict[str, Any], path: Path) -> Book:
         kind = body["type"]
         if kind == "open" and book is None:
             names = [f.name for f in fields(Settings)]
-            return Book(Settings(**{name: body[name] for name in names}))
+            return Book(Settings(**{name: body[name] for name in names if name in body}))
         if book is None:
             raise ValueError("the first record does not open a ledger")
         if kind == "charge":
-            book.add_charge(Charge.from_dict(body["charge"]), body["reservation"])
+            charge = Charge.from_dict(body["charge"])
+            book.add_charge(charge, body["reservation"], body.get("key"))
         elif kind == "reserve":
-            book.add_reservation([Charge.from_dict(item) for item in body["items"]])
+            items = [Charge.from_dict(item) for item in body["items"]]
+            book.add_reservation(items, body.get("key"))
         elif kind == "give-back":
             book.close_reservation(body["reservation"])
         elif kind != "recovered":

@@ -13,6 +13,7 @@ from typing import Any
 from veil.dp._book import Book, Charge, Settings
 from veil.dp._journal import FORMAT, Journal
 from veil.dp._replay import applied
+from veil.dp._reservation import Reservation, check_key
 from veil.dp._spent import Spent, spent_of
 from veil.dp.events import Event, check_count
 from veil.errors import LedgerError
@@ -52,6 +53,9 @@ class Ledger:
         Order of the Renyi filter; by default the one that admits most Gaussian noise.
     lock_timeout : float
         Seconds to wait for another process that holds the file.
+    population : str, optional
+        Name of those whose releases are charged here, such as a hospital's; a release about others
+        is refused where that is known.
 
     Raises
     ------
@@ -91,6 +95,7 @@ class Ledger:
         additive_delta: float = 0.0,
         order: float | None = None,
         lock_timeout: float = 10.0,
+        population: str | None = None,
     ) -> None:
         settings = Settings.checked(
             epsilon=epsilon,
@@ -100,6 +105,7 @@ class Ledger:
             mode=mode,
             additive_delta=additive_delta,
             order=order,
+            population=population,
         )
         self._start(None if path is None else Path(path), lock_timeout)
         if self._journal is None:
@@ -226,7 +232,9 @@ class Ledger:
             self._write({"type": "charge", "reservation": reservation, "charge": charge.to_dict()})
             book.add_charge(charge, reservation)
 
-    def reserve(self, plan: Plan, *, label: str | None = None) -> "Reservation":
+    def reserve(
+        self, plan: Plan, *, label: str | None = None, key: str | None = None
+    ) -> Reservation:
         """Charge a whole plan at once, to be drawn later.
 
         In adaptive mode the plan counts as spent from now on. In planned mode this is the plan:
@@ -239,6 +247,9 @@ class Ledger:
             additive_delta)``; mechanisms and queries make them.
         label : str, optional
             Label of a single event.
+        key : str, optional
+            Names the reservation: the same plan under the same key is reserved once, whoever asks
+            again and in whatever process.
 
         Returns
         -------
@@ -252,15 +263,32 @@ class Ledger:
         UnsupportedEvent
             If no accountant of this ledger supports every event.
         LedgerError
-            If the file cannot be read, trusted, locked or written.
+            If the file cannot be read, trusted, locked or written, or another plan has the key.
         TypeError, ValueError
             If the plan is empty or an item is wrong.
         """
         items = _items(plan, label)
+        keyed = {} if key is None else {"key": check_key(key)}
         with self._updated() as book:
+            found = book.reserved_under(key, items)
+            if found is not None:
+                return Reservation(self, found)
             book.admit_reservation(items)
-            self._write({"type": "reserve", "items": [item.to_dict() for item in items]})
-            return Reservation(self, book.add_reservation(items))
+            self._write({"type": "reserve", "items": [i.to_dict() for i in items], **keyed})
+            return Reservation(self, book.add_reservation(items, key))
+
+    def _draw(self, number: int, charge: Charge, key: str) -> bool:
+        with self._updated() as book:
+            if not book.admit_draw(number, charge, key):
+                return False
+            body = {"type": "charge", "reservation": number, "charge": charge.to_dict()}
+            self._write({**body, "key": key})
+            book.add_charge(charge, number, key)
+            return True
+
+    def _left(self, number: int, item: Charge) -> int:
+        with self._updated() as book:
+            return book.reservations[number].undrawn(lambda own: own.operation == item.operation)
 
     def _give_back(self, number: int) -> None:
         with self._updated() as book:
@@ -410,44 +438,6 @@ class Ledger:
             # The journal is past these records: without this the next charge would not count them.
             self._unreadable = str(error)
             raise
-
-
-class Reservation:
-    """A plan that a ledger has set aside; made by `Ledger.reserve`.
-
-    As a context manager it does nothing by itself on leaving: what was not drawn stays charged
-    unless `give_back` is called.
-
-    Parameters
-    ----------
-    ledger : Ledger
-        Where the plan is reserved.
-    number : int
-        Which of its reservations.
-    """
-
-    def __init__(self, ledger: Ledger, number: int) -> None:
-        self._ledger = ledger
-        self._number = number
-
-    def give_back(self) -> None:
-        """Return the runs that were not drawn to the budget.
-
-        Allowed only if the decision to stop used public data or private releases alone; stopping
-        on a private metric that was not released forfeits the rest.
-
-        Raises
-        ------
-        LedgerError
-            In planned mode, or if the file cannot be read, trusted, locked or written.
-        """
-        self._ledger._give_back(self._number)
-
-    def __enter__(self) -> "Reservation":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
 
 
 def _now() -> dict[str, str]:

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from veil.dp import Charge, Ledger
     from veil.fl.layout import Layout
     from veil.fl.protocols import Privacy
+    from veil.fl.statement import PrivacyStatement
 
-__all__ = ["Account", "require_ledger"]
+__all__ = ["Account", "check_protects", "require_ledger"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +72,7 @@ class Account:
             If the plan does not fit; nothing was drawn.
         """
         said = privacy.statement(layout, seeded=False)
-        for name, own, theirs in (
-            ("unit", said.unit, ledger.unit),
-            ("relation", said.relation, ledger.relation),
-        ):
-            if own != theirs:
-                raise DataError(
-                    f"ledger: expected the {name} {own!r} that the mechanism protects, got "
-                    f"{theirs!r}; open a ledger of that {name}"
-                )
+        check_protects(ledger, said)
         plan = privacy.charge(layout, label=said.mechanism if label is None else label)
         missing = (plan.runs if needed is None else needed) - ledger.undrawn(plan)
         if missing > 0:
@@ -95,6 +88,32 @@ class Account:
             If more rounds are played than were planned, and they do not fit.
         """
         self.ledger.charge(self.one.event, slack=self.one.slack, label=self.one.label)
+
+
+def check_protects(ledger: Ledger, said: PrivacyStatement) -> None:
+    """Refuse a ledger that accounts for something else than a mechanism claims.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        The ledger.
+    said : PrivacyStatement
+        The mechanism's claim.
+
+    Raises
+    ------
+    DataError
+        If the ledger protects another unit or has another relation.
+    """
+    for name, own, theirs in (
+        ("unit", said.unit, ledger.unit),
+        ("relation", said.relation, ledger.relation),
+    ):
+        if own != theirs:
+            raise DataError(
+                f"ledger: expected the {name} {own!r} that the mechanism protects, got "
+                f"{theirs!r}; open a ledger of that {name}"
+            )
 
 
 def require_ledger(privacy: Privacy | None, ledger: object) -> None:

@@ -38,6 +38,8 @@ class PrivacyStatement:
         arithmetic before it is taken as real arithmetic. ``"input"``: for the data as given.
     trusted : tuple of str
         Who must be trusted, with what.
+    account : str
+        Whose ledger counts: who can tell that the guarantee's rounds are spent, and stop.
     public : tuple of str
         What is treated as public, with its value.
     caveats : tuple of str
@@ -57,6 +59,7 @@ class PrivacyStatement:
     slack: float
     exact_from: str
     trusted: tuple[str, ...]
+    account: str
     public: tuple[str, ...]
     caveats: tuple[str, ...]
     seeded: bool

@@ -92,6 +92,7 @@ def make_hybrid(central: CentralDP, *, size: int, n_sites: int) -> DistributedDP
         max_corrupt=_CORRUPT,
         sampling_probability=central.sampling_probability,
         population=central.population,
+        max_rows_per_patient=central.max_rows_per_patient,
     )
 
 

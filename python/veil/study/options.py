@@ -84,6 +84,9 @@ class StudyOptions:
         1 below n = 2,000, else 200, 0.1 and 2.
     max_grad_norm : float
         Norm C to which each patient's gradient is clipped.
+    max_rows_per_patient : int
+        Rows of a patient that count in a round of private training, the first in the file's order.
+        Public: the same number for all data, 10 unless another is given.
     noise : str
         ``seeded``: samples and noise of private methods repeat with the seed, and the results say
         that they are simulated. ``os``: from the operating system, different each time.
@@ -138,6 +141,7 @@ class StudyOptions:
     dp_rounds: int | None = None
     sampling_probability: float | None = None
     max_grad_norm: float = 1.0
+    max_rows_per_patient: int = 10
     dp_learning_rate: float | None = None
     noise: str = "seeded"
 
@@ -296,6 +300,7 @@ def _check_privacy(o: StudyOptions) -> None:
         )
     if o.dp_rounds is not None:
         _at_least("dp_rounds", o.dp_rounds, 1)
+    _at_least("max_rows_per_patient", o.max_rows_per_patient, 1)
     if o.dp_learning_rate is not None:
         _positive("dp_learning_rate", o.dp_learning_rate)
     if o.sampling_probability is not None and not 0 < o.sampling_probability <= 1:

@@ -151,6 +151,7 @@ def calibrate(plan: Plan, epsilon: float) -> CentralDP:
         population=plan.population,
         rounds=plan.private.rounds,
         unit="patient",
+        max_rows_per_patient=plan.options.max_rows_per_patient,
     )
 
 

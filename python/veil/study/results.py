@@ -188,7 +188,8 @@ def _sentences(plan: Plan, statement: PrivacyStatement) -> list[str]:
         f"Neighbouring data sets differ in one patient, with all of that patient's rows "
         f"({statement.relation}).",
         f"Each round draws every patient with probability q = {private.sampling_probability:g}, "
-        f"clips each patient's gradient to L2 norm C = {o.max_grad_norm:g}, rounds the sum to a "
+        f"clips each patient's gradient, of at most {o.max_rows_per_patient} rows, to L2 norm "
+        f"C = {o.max_grad_norm:g}, rounds the sum to a "
         f"lattice and adds integer noise. The sum's sensitivity is {statement.sensitivity:g}, "
         f"and {statement.sensitivity_widened:.6g} after rounding.",
         f"What is charged is what was drawn: {private.rounds} times Poisson-sampled(q, "

@@ -6,6 +6,7 @@ from flwr.clientapp import ClientApp
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 
+from veil.dp import Ledger
 from veil.fixed_point import FixedPoint
 from veil.integrations.flower import SecureStrategy, secagg_mod
 from veil.secagg import Identity, Policy, Roster
@@ -16,6 +17,18 @@ MODEL = {
     "bias": np.zeros(3, np.float32),
     "seen": np.array(7, np.int64),  # a buffer such as BatchNorm's num_batches_tracked
 }
+
+
+def site_ledger(path, dp, **settings):
+    """A new ledger file with room for a mechanism, as a site would make it."""
+    wanted = {
+        "epsilon": 1e3, "delta": 1e-3, "unit": dp.unit, "relation": "add-or-remove-one",
+        "mode": "planned",
+    }  # fmt: skip
+    if dp.unit == "site":
+        wanted["relation"] = "zero-out"
+    Ledger(path=path, **(wanted | settings))
+    return str(path)
 
 
 def arrays_of(params):

@@ -164,10 +164,25 @@ def test_site_with_other_metrics_is_refused(cohort, caplog):
     assert "metrics: this site sends {}" in caplog.text
 
 
-def test_metric_above_its_bound_costs_the_site_the_round_and_shows_no_value(cohort, caplog):
-    c = cohort(mod={"metrics": {"train_loss": 0.8}})  # site 3 has 0.875
+@pytest.mark.parametrize(
+    ("sent", "counts_as"),
+    [(0.875, 0.8), (-3.0, -0.8), (float("inf"), 0.8), (float("nan"), 0.0), (None, 0.0)],
+)
+def test_metric_beyond_its_bound_counts_as_the_bound_and_shows_no_value(
+    cohort, caplog, sent, counts_as
+):
+    c = cohort(mod={"metrics": {"train_loss": 0.8}})
+    for i in range(4):
+        found = {"num-examples": 100, "train_loss": 0.4 if i < 3 else sent}
+        known = {name: value for name, value in found.items() if value is not None}
+        mods = [secagg_mod(c.policy(), **c.mod_settings)]
+        c.grid.nodes[1000 + i].app = toy_app(i, mods, metrics=known)
     strategy = run_with(c, caplog, metrics={"train_loss": 0.8})
-    assert strategy.history.rounds[0].survivors == ("site0", "site1", "site2")
+    (done,) = strategy.history.rounds
+    assert done.survivors == ("site0", "site1", "site2", "site3")
+    expected = (3 * 0.4 + counts_as) / 4
+    assert done.metrics["all"]["train_loss"] == pytest.approx(expected, abs=1e-4)
+    assert "metrics['train_loss']: no number within" in caplog.text
     assert "0.875" not in caplog.text
 
 
@@ -177,7 +192,8 @@ def test_site_that_protects_and_a_server_that_does_not_are_kept_apart(cohort, ca
         noise_multiplier=1.0, max_norm=1.0, unit="site", rounds=3, size=15, sites=4,
         min_survivors=3, max_corrupt=0, sampling_probability=None, population=None,
     )  # fmt: skip
-    c.grid.nodes[1003].app = toy_app(3, [secagg_mod(c.policy(), privacy=own)])
+    mod = secagg_mod(c.policy(), privacy=own, answer_after=None)
+    c.grid.nodes[1003].app = toy_app(3, [mod])
     strategy = run_with(c, caplog)
     assert strategy.history.rounds[0].survivors == ("site0", "site1", "site2")
     assert "privacy: the server's mechanism is not this site's" in caplog.text

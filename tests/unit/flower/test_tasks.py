@@ -13,7 +13,7 @@ from veil.integrations.flower import task_app
 from veil.integrations.flower.privacy import check_session, norm_before_rounding
 from veil.random import SecureGenerator
 
-from .memory import Node, arrays_of, params_of
+from .memory import Node, arrays_of, params_of, site_ledger
 
 CODEC = FixedPoint(clip=8.0, bits=28, max_summands=8, rounding="nearest")
 TASK = LogisticRegression(features=4, learning_rate=0.5, epochs=2, batch_size=None)
@@ -45,14 +45,20 @@ def ledger_for(epsilon=20.0, mode="planned"):
 
 
 @pytest.fixture
-def hospitals(cohort):
-    """Four sites whose app is a task."""
+def hospitals(cohort, tmp_path):
+    """Four sites whose app is a task; under distributed privacy each has a ledger."""
 
     def make(sites=SITES, **settings):
         c = cohort()
+        dp = settings.get("privacy")
+        is_distributed = isinstance(dp, DistributedDP)
+        if is_distributed:
+            settings.setdefault("answer_after", None)
         for i, site in enumerate(sites):
             app = task_app(TASK, lambda _, site=site: site, policy=c.policy(), **settings)
             config = {"identity": str(c.identities[i].path)}
+            if is_distributed:
+                config["ledger"] = site_ledger(tmp_path / f"{i}.ledger", dp)
             c.grid.nodes[1000 + i] = Node(1000 + i, app, config)
         return c
 
@@ -187,7 +193,9 @@ def test_site_whose_patients_do_not_fit_the_unit_takes_no_part(hospitals, caplog
     c.start(strategy, params=START)
     assert strategy.history.rounds[0].survivors == ("site0", "site1", "site2")
     assert "unit='record' would not protect" in caplog.text
-    assert "unit" not in strategy.refused["site3"]
+    told = strategy.refused["node 1003"]  # at the invitation, before its advert named it
+    assert told.endswith("its own log says why")
+    assert "unit" not in told
 
 
 def test_strategy_with_state_at_the_sites_is_refused(cohort):
@@ -264,7 +272,10 @@ def test_noise_of_a_round_is_that_of_the_mechanism_times_the_survivors(hospitals
     dp = DistributedDP(**(RECORD | {"size": size, "sampling_probability": 1e-7, "rounds": rounds}))
     c = hospitals(wide, privacy=dp)
     for i, site in enumerate(wide):
-        app = task_app(task, lambda _, site=site: site, policy=c.policy(max_corrupt=1), privacy=dp)
+        app = task_app(
+            task, lambda _, site=site: site, policy=c.policy(max_corrupt=1), privacy=dp,
+            answer_after=None,
+        )  # fmt: skip
         c.grid.nodes[1000 + i].app = app
     ledger = veil.dp.Ledger(
         epsilon=1e6, delta=1e-3, unit="record", relation=dp.relation, mode="planned"
@@ -281,7 +292,7 @@ def test_noise_of_a_round_is_that_of_the_mechanism_times_the_survivors(hospitals
     assert low < (per_sum**2).mean() / expected**2 < high
 
 
-def test_any_app_s_change_is_protected_for_the_whole_site(cohort):
+def test_any_app_s_change_is_protected_for_the_whole_site(cohort, tmp_path):
     from veil.integrations.flower import secagg_mod
 
     from .memory import toy_app
@@ -289,7 +300,9 @@ def test_any_app_s_change_is_protected_for_the_whole_site(cohort):
     dp = DistributedDP(**(OF_SITES | {"size": 15, "max_corrupt": 0}))
     c = cohort()
     for i in range(4):
-        c.grid.nodes[1000 + i].app = toy_app(i, [secagg_mod(c.policy(), privacy=dp)])
+        own = site_ledger(tmp_path / f"{i}.ledger", dp)
+        mod = secagg_mod(c.policy(), privacy=dp, ledger=own, answer_after=None)
+        c.grid.nodes[1000 + i].app = toy_app(i, [mod])
     ledger = veil.dp.Ledger(
         epsilon=1e3, delta=1e-3, unit="site", relation=dp.relation, mode="planned"
     )

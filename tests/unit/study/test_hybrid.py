@@ -16,6 +16,7 @@ CENTRAL = CentralDP(
     population=455,
     rounds=30,
     unit="patient",
+    max_rows_per_patient=3,
 )
 SIZE = 31
 

@@ -7,7 +7,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from veil.fl.privacy.distributed import DistributedDP
 
-__all__ = ["caveats", "public", "trusted"]
+__all__ = ["ACCOUNT", "SERVER_ACCOUNT", "TIMING", "caveats", "public", "rows_told", "trusted"]
+
+ACCOUNT = (
+    "each site's own ledger: on an engine it reserves all rounds before the first, charges each "
+    "before it samples, and refuses when they are spent; the server's ledger is a record for "
+    "itself. In a simulation one ledger stands for all"
+)
+SERVER_ACCOUNT = (
+    "the server's ledger, which it is trusted with; a site that keeps one of its own on an engine "
+    "answers no more rounds than that reserves"
+)
+TIMING = (
+    "when an answer comes is not covered, and work grows with the patients drawn; an engine can "
+    "hold answers back until a fixed time"
+)
 
 
 def trusted(unit: str, max_corrupt: int) -> tuple[str, ...]:
@@ -37,9 +51,17 @@ def public(plan: DistributedDP) -> tuple[str, ...]:
         f"population N = {plan.population}",
         f"sampling probability q = {plan.sampling_probability:g}",
         *told[:2],
+        *rows_told(plan.max_rows_per_patient),
         "the schema: columns, bounds, categories and imputation constants",
         *told[2:],
     )
+
+
+def rows_told(most: int | None) -> tuple[str, ...]:
+    """Say how many rows of a patient count, where the unit puts rows together."""
+    if most is None:
+        return ()
+    return (f"rows of a patient that count in a round: the first {most} in the site's order",)
 
 
 def caveats(plan: DistributedDP) -> tuple[str, ...]:
@@ -53,5 +75,6 @@ def caveats(plan: DistributedDP) -> tuple[str, ...]:
         "as real arithmetic",
         "computational: samples and noise come from AES-256 keystreams, and the masks hold as "
         "secure aggregation does",
+        TIMING,
         "test metrics, and choices made after seeing them, are not covered",
     )

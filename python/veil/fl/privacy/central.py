@@ -17,14 +17,18 @@ from veil.errors import DataError, ProtocolError
 from veil.fl import _checks
 from veil.fl.layout import Entry, Layout
 from veil.fl.privacy._noise import LatticeGaussian, NoisePlan
+from veil.fl.privacy._words import SERVER_ACCOUNT, TIMING, rows_told
+from veil.fl.privacy.intake import check_model
 from veil.fl.privacy.sampled import (
     check_delta,
     check_mean_only,
+    check_most_rows,
     check_rounds,
     check_units,
     gradient_step,
     private_task,
     sampled_sum,
+    try_gradients,
 )
 from veil.fl.protocols import Aggregator, Strategy, Task
 from veil.fl.records import Params, SiteRound, Sum, Upload
@@ -71,6 +75,9 @@ class CentralDP:
     unit : {"patient", "record"}
         Whom to protect. ``"patient"`` sums a patient's rows before clipping and needs
         ``Site.patients``; ``"record"`` says that each row is its own patient.
+    max_rows_per_patient : int or None
+        Rows of a patient that count in a round, the first in the site's order: a public bound on
+        the work that one patient makes. Required for ``unit="patient"``, None otherwise.
 
     Raises
     ------
@@ -81,8 +88,11 @@ class CentralDP:
     -----
     The guarantee is exact from the rounded total on: the float64 sum of clipped gradients before
     it is taken as real arithmetic. Patient ids are global: a patient at two sites would be counted
-    twice, so that is refused. Memory: gradients of at most 64 MB at a time, or of one patient's
-    rows. Samples and noise come from `veil.random.SecureGenerator`. Nothing here is constant time.
+    twice, so that is refused. A patient whose gradient cannot be computed or is not finite counts
+    as zero; how many do is in the log "veil.fl", which is for the site's eyes. Memory: gradients of
+    at most 64 MB at a time, or of one patient's rows. Samples and noise come from
+    `veil.random.SecureGenerator`. Nothing here is constant time: a site's work grows with the
+    patients drawn.
 
     References
     ----------
@@ -102,6 +112,7 @@ class CentralDP:
     population: int
     rounds: int
     unit: str
+    max_rows_per_patient: int | None = None
 
     def __post_init__(self) -> None:
         _checks.positive("noise_multiplier", self.noise_multiplier)
@@ -114,6 +125,7 @@ class CentralDP:
         _checks.count("rounds", self.rounds)
         if self.unit not in ("patient", "record"):
             raise ValueError(f"unit: expected 'patient' or 'record', got {self.unit!r}")
+        check_most_rows(self.max_rows_per_patient, self.unit)
 
     @classmethod
     def calibrate(
@@ -126,6 +138,7 @@ class CentralDP:
         population: int,
         rounds: int,
         unit: str,
+        max_rows_per_patient: int | None = None,
     ) -> CentralDP:
         """Find the least noise that meets (ε, δ) over all rounds.
 
@@ -145,6 +158,8 @@ class CentralDP:
             Most rounds that may be run.
         unit : {"patient", "record"}
             Whom to protect.
+        max_rows_per_patient : int or None
+            Rows of a patient that count; required for ``unit="patient"``.
 
         Returns
         -------
@@ -170,6 +185,7 @@ class CentralDP:
             population=population,
             rounds=rounds,
             unit=unit,
+            max_rows_per_patient=max_rows_per_patient,
         )
         noise_multiplier = calibrate_noise_multiplier(
             target_epsilon=target_epsilon,
@@ -270,14 +286,15 @@ class CentralDP:
         Raises
         ------
         TypeError
-            If the task has no per-record gradients.
+            If the task has no per-record gradients, or returns none on rows of zeros.
         ValueError
             If the strategy changes local training or reads single updates, or `rounds` exceeds
             the plan.
         ProtocolError
             If the aggregator hides the sites' sums: it rounds each to its own lattice first.
         DataError
-            If the sites' patients do not fit `unit`, or a patient is declared at two sites.
+            If the sites' patients do not fit `unit`, a patient is declared at two sites, or the
+            task raises on rows of zeros.
         """
         private_task(task)
         if not getattr(aggregator, "sees_individual_updates", True):
@@ -289,6 +306,7 @@ class CentralDP:
         check_mean_only(strategy, why="DP-FedSGD has no local training")
         check_rounds(rounds, self.rounds)
         check_units(sites, self.unit)
+        try_gradients(task, sites)
 
     def upload_layout(self, layout: Layout) -> Layout:
         """Describe an upload: the clipped sum for each floating-point array, in float64.
@@ -325,10 +343,34 @@ class CentralDP:
         Raises
         ------
         DataError
-            If a gradient is not finite; nothing has left the site then.
+            If the model is not finite or its values exceed what `check_model` allows; no data was
+            touched then. Nothing about the data raises.
         """
-        total = sampled_sum(work, q=self.sampling_probability, clip=self.max_grad_norm)
+        check_model(work.layout, work.vector)
+        total = sampled_sum(
+            work,
+            q=self.sampling_probability,
+            clip=self.max_grad_norm,
+            most_rows=self.max_rows_per_patient,
+        )
         return Upload(total, None)
+
+    def nothing(self, layout: Layout, rng: SecureGenerator) -> Upload:
+        """Make what a site sends whose data cannot be had: what it sends when nobody was drawn.
+
+        Parameters
+        ----------
+        layout : Layout
+            The model's layout.
+        rng : SecureGenerator
+            Not used.
+
+        Returns
+        -------
+        Upload
+            Zeros.
+        """
+        return Upload(np.zeros(layout.size), None)
 
     def release(self, total: Sum, *, task: Task, params: Params, rng: SecureGenerator) -> Sum:
         """Add the noise at the server and turn the sum into one gradient step.
@@ -395,11 +437,13 @@ class CentralDP:
                 "each site with its own patients",
                 "the server with each site's sum of clipped gradients, and with adding the noise",
             ),
+            account=SERVER_ACCOUNT,
             public=(
                 f"population N = {self.population}",
                 f"sampling probability q = {self.sampling_probability:g}",
                 f"clipping norm C = {self.max_grad_norm:g}",
                 f"rounds = {self.rounds}",
+                *rows_told(self.max_rows_per_patient),
                 "the schema: columns, bounds, categories and imputation constants",
                 "which sites took part in each round",
             ),
@@ -407,6 +451,7 @@ class CentralDP:
                 "exact from the rounded sum on: gradients, clipping and the float64 sum before it "
                 "are taken as real arithmetic",
                 "computational: samples and noise come from AES-256 keystreams",
+                TIMING,
                 "test metrics, and choices made after seeing them, are not covered",
             ),
             seeded=seeded,

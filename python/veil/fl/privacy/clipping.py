@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from veil.errors import DataError
-
 if TYPE_CHECKING:
     from veil.random import SecureGenerator
 
-__all__ = ["CLIP_GUARD", "chunks", "clipped_sum", "sample_units"]
+__all__ = ["CLIP_GUARD", "chunks", "clipped_sum", "first_rows", "sample_units"]
 
 # Rounding of norm, factor and product stays far below this, so a clipped norm is at most C.
 CLIP_GUARD = 1 + 1e-4
@@ -78,9 +76,35 @@ def chunks(
         first = last
 
 
+def first_rows(
+    rows: NDArray[np.intp], starts: NDArray[np.intp], *, most: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Keep the first rows of each patient, in the order in which the site holds them.
+
+    Which rows those are depends on nothing but the patient's own, so that a patient who comes or
+    goes changes no other's.
+
+    Parameters
+    ----------
+    rows, starts : ndarray of int
+        As from `sample_units`.
+    most : int
+        Rows of a patient that are kept.
+
+    Returns
+    -------
+    tuple of ndarray of int
+        The same of the rows that are kept.
+    """
+    sizes = np.diff(np.append(starts, len(rows)))
+    rank = np.arange(len(rows)) - np.repeat(starts, sizes)
+    kept = np.minimum(sizes, most)
+    return rows[rank < most], np.cumsum(kept) - kept
+
+
 def clipped_sum(
-    gradients: NDArray[np.float64], max_grad_norm: float, *, site: str
-) -> NDArray[np.float64]:
+    gradients: NDArray[np.float64], max_grad_norm: float
+) -> tuple[NDArray[np.float64], int]:
     """Sum rows after scaling each to an L2 norm of at most `max_grad_norm`.
 
     Parameters
@@ -89,27 +113,20 @@ def clipped_sum(
         One row per protected unit.
     max_grad_norm : float
         C.
-    site : str
-        Named when a gradient is refused.
 
     Returns
     -------
     ndarray of float64, shape (size,)
-        Σ g·min(1, C/(‖g‖·(1+1e-4))).
-
-    Raises
-    ------
-    DataError
-        If a gradient is not finite.
+        Σ g·min(1, C/(‖g‖·(1+1e-4))) over the rows whose norm is finite; all others count as zero.
+    int
+        How many others there are.
     """
-    if not np.isfinite(gradients).all():
-        raise DataError(
-            f"site {site!r}: a record's gradient is not finite; the model diverged or a row was "
-            "not scaled; nothing left the site"
-        )
-    # A square that overflows gives an infinite norm, a factor of zero, and no contribution.
-    with np.errstate(over="ignore", divide="ignore"):
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         norms = np.sqrt(np.square(gradients).sum(axis=1))
         factors = np.minimum(1.0, max_grad_norm / (norms * CLIP_GUARD))
+    usable = np.isfinite(norms)  # NaN, infinities, and squares that overflow
+    left_out = len(norms) - int(np.count_nonzero(usable))
+    if left_out:  # infinity times zero is no zero
+        gradients, factors = np.where(usable[:, None], gradients, 0.0), np.where(usable, factors, 0)
     clipped: NDArray[np.float64] = np.einsum("n,nd->d", factors, gradients)
-    return clipped
+    return clipped, left_out

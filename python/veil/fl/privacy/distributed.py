@@ -7,6 +7,7 @@ level: Kairouz, Liu and Steinke 2021, arXiv 2102.06387; Agarwal, Kairouz and Liu
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from veil.fl.layout import Entry, Layout
 from veil.fl.privacy import _words
 from veil.fl.privacy.clipping import CLIP_GUARD
 from veil.fl.privacy.distributed_plan import DistributedPlan, given
+from veil.fl.privacy.intake import check_model
 from veil.fl.privacy.rounding import conditional_points, stochastic_points
 from veil.fl.privacy.sampled import (
     check_mean_only,
@@ -28,9 +30,10 @@ from veil.fl.privacy.sampled import (
     gradient_step,
     private_task,
     sampled_sum,
+    try_gradients,
 )
 from veil.fl.protocols import Aggregator, Strategy, Task
-from veil.fl.records import Params, SiteRound, Sum, Upload
+from veil.fl.records import Params, SiteRound, State, Sum, Upload
 from veil.fl.secure import Dropouts, SecureSum
 from veil.fl.sites import Site
 from veil.fl.statement import PrivacyStatement
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
     from veil.secagg.graph import Adversary
 
 __all__ = ["DistributedDP"]
+
+_log = logging.getLogger("veil.fl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +92,9 @@ class DistributedDP(DistributedPlan):
     rotation_seed : bytes or None
         32 public bytes, chosen without looking at the data: sites rotate by a randomised Hadamard
         transform before they round, so that fewer bits do. ``unit="site"`` alone.
+    max_rows_per_patient : int or None
+        Rows of a patient that count in a round, the first in the site's order: a public bound on
+        the work that one patient makes. Required for ``unit="patient"``, None otherwise.
 
     Raises
     ------
@@ -99,7 +107,10 @@ class DistributedDP(DistributedPlan):
     Sites that leave out their noise are outside the model; at most `max_corrupt` may. When S sites
     survive, the noise has S/m times the variance that the event names, m = `min_survivors` −
     `max_corrupt`: that is what it costs to trust nobody. Samples, rounding and noise come from
-    `veil.random.SecureGenerator`. Nothing here is constant time.
+    `veil.random.SecureGenerator`. Nothing about the data makes a site refuse: a patient whose
+    gradient cannot be computed or is not finite counts as zero, and so does the whole change of a
+    site whose training fails where the site is the unit; the log "veil.fl" tells, to the site
+    alone. Nothing here is constant time: a site's work grows with the patients drawn.
 
     References
     ----------
@@ -177,7 +188,7 @@ class DistributedDP(DistributedPlan):
         Raises
         ------
         TypeError
-            If the task has no per-record gradients.
+            If the task has no per-record gradients, or returns none on rows of zeros.
         ValueError
             If the strategy reads single updates or has a part in local training, or `rounds`
             exceeds the plan.
@@ -185,7 +196,8 @@ class DistributedDP(DistributedPlan):
             If the aggregator's server could read a single site's vector, or it agrees on another
             codec, noise or threshold; or there are too few or too many sites.
         DataError
-            If the sites' patients do not fit `unit`, or a patient is declared at two sites.
+            If the sites' patients do not fit `unit`, a patient is declared at two sites, or the
+            task raises on rows of zeros.
         """
         check_rounds(rounds, self.rounds)
         if self.unit == "site":
@@ -194,6 +206,7 @@ class DistributedDP(DistributedPlan):
             private_task(task)
             check_mean_only(strategy, why="DP-FedSGD has no local training")
             check_units(sites, self.unit)
+            try_gradients(task, sites)
         if not self.min_survivors <= len(sites) <= self.sites:
             raise ProtocolError(
                 f"sites: expected {self.min_survivors} (min_survivors) to {self.sites}, got "
@@ -261,38 +274,83 @@ class DistributedDP(DistributedPlan):
         Raises
         ------
         DataError
-            If a gradient or a change is not finite; nothing has left the site then.
+            If the model is of another size, not finite, or its values exceed what `check_model`
+            allows; no data was touched then. Nothing about the data raises.
         """
         self.check_layout(work.layout)
-        points, keep = self._points(strategy, work)
-        points += self.share.sampler().sample(points.size, work.rng)
-        return Upload(points, None, keep)
+        check_model(work.layout, work.vector)
+        keep: State = {}
+        if self.unit == "site":
+            points, keep = self._of_site(strategy, work)
+        else:
+            points = self._of_records(work)
+        return Upload(self._noisy(points, work.rng), None, keep)
 
-    def _points(self, strategy: Strategy, work: SiteRound) -> tuple[NDArray[np.int64], Any]:
+    def nothing(self, layout: Layout, rng: SecureGenerator) -> Upload:
+        """Make what a site sends whose data cannot be had: its share of noise, on zeros.
+
+        Parameters
+        ----------
+        layout : Layout
+            The model's layout.
+        rng : SecureGenerator
+            Draws the noise.
+
+        Returns
+        -------
+        Upload
+            Lattice points, of the form of all others.
+
+        Raises
+        ------
+        DataError
+            If the model is not of `size` values.
+        """
+        self.check_layout(layout)
+        return Upload(self._noisy(np.zeros(self.length, np.int64), rng), None)
+
+    def _noisy(self, points: NDArray[np.int64], rng: SecureGenerator) -> NDArray[np.int64]:
+        points += self.share.sampler().sample(points.size, rng)
+        return points
+
+    def _of_records(self, work: SiteRound) -> NDArray[np.int64]:
         shares = self.shares
-        if self.unit != "site":
-            q = given(self, "sampling_probability")
-            total = sampled_sum(work, q=q, clip=self.max_norm)
-            with np.errstate(under="ignore"), _core.SubnormalsAsZero():
-                total /= shares.granularity
-                np.clip(total, -shares.most, shares.most, out=total)
-            return stochastic_points(total, work.rng), {}
-        upload = strategy.train(work)
-        change = upload.vector.astype(np.float64)
-        rotation = self.rotation
-        rotated = change if rotation is None else rotation.apply(change)
+        q, most_rows = given(self, "sampling_probability"), self.max_rows_per_patient
+        total = sampled_sum(work, q=q, clip=self.max_norm, most_rows=most_rows)
+        with np.errstate(under="ignore"), _core.SubnormalsAsZero():
+            total /= shares.granularity
+            np.clip(total, -shares.most, shares.most, out=total)
+        return stochastic_points(total, work.rng)
+
+    def _of_site(self, strategy: Strategy, work: SiteRound) -> tuple[NDArray[np.int64], State]:
+        shares = self.shares
+        keep: State = {}
+        try:
+            upload = strategy.train(work)
+            change, keep = self._rotated(upload.vector), upload.keep
+        except Exception:
+            # One site is the unit: it counts as zero, and its noise is sent all the same.
+            _log.exception("site %s: no change of the model; it counts as zero", work.site.id)
+            change = np.zeros(self.length)
+        with np.errstate(over="ignore", divide="ignore"):  # an infinite norm gives a factor of 0
+            norm = np.sqrt(np.square(change).sum())
+            factor = min(1.0, self.max_norm / (norm * CLIP_GUARD)) / shares.granularity
+        with np.errstate(under="ignore"), _core.SubnormalsAsZero():
+            change *= factor
+        return conditional_points(change, shares.sensitivity, work.rng), keep
+
+    def _rotated(self, change: NDArray[Any]) -> NDArray[np.float64]:
+        """Return a new vector, rotated if asked, or raise DataError if it is no finite change."""
+        if change.shape != (self.size,) or change.dtype.kind != "f":
+            raise DataError(f"change: expected {self.size} floats, got shape {change.shape}")
+        wide, rotation = change.astype(np.float64), self.rotation
+        rotated = wide if rotation is None else rotation.apply(wide)
         # After the rotation, which overflows where the change did not: a NaN in it has no norm.
         if not np.isfinite(rotated).all():
             raise DataError(
-                f"site {work.site.id!r}: the model's change is not finite, or too large to be "
-                "rotated; lower the learning rate; nothing left the site"
+                "change: not finite, or too large to be rotated; lower the learning rate"
             )
-        with np.errstate(over="ignore", divide="ignore"):  # an infinite norm gives a factor of 0
-            norm = np.sqrt(np.square(rotated).sum())
-            factor = min(1.0, self.max_norm / (norm * CLIP_GUARD)) / shares.granularity
-        with np.errstate(under="ignore"), _core.SubnormalsAsZero():
-            rotated *= factor
-        return conditional_points(rotated, shares.sensitivity, work.rng), upload.keep
+        return rotated
 
     def release(self, total: Sum, *, task: Task, params: Params, rng: SecureGenerator) -> Sum:
         """Turn the noisy sum into a model change; the server adds nothing.
@@ -361,6 +419,7 @@ class DistributedDP(DistributedPlan):
             slack=self.rounds * shares.slack,
             exact_from="sum",
             trusted=_words.trusted(self.unit, self.max_corrupt),
+            account=_words.ACCOUNT,
             public=_words.public(self),
             caveats=_words.caveats(self),
             seeded=seeded,

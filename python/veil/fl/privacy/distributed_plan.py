@@ -12,7 +12,7 @@ from veil.errors import DataError
 from veil.fl import _checks
 from veil.fl.layout import Layout
 from veil.fl.privacy.rotation import Rotation
-from veil.fl.privacy.sampled import check_delta
+from veil.fl.privacy.sampled import check_delta, check_most_rows
 from veil.fl.privacy.shares import Shares, patients_of_a_round, record_shares, site_shares
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class DistributedPlan:
     population: int | None
     distribution: Literal["discrete-gaussian", "skellam"] = "discrete-gaussian"
     rotation_seed: bytes | None = None
+    max_rows_per_patient: int | None = None
 
     def __post_init__(self) -> None:
         _checks.positive("noise_multiplier", self.noise_multiplier)
@@ -69,6 +70,7 @@ class DistributedPlan:
             )
 
     def _check_unit(self) -> None:
+        check_most_rows(self.max_rows_per_patient, self.unit)
         if self.unit == "site":
             for name in ("sampling_probability", "population"):
                 if getattr(self, name) is not None:

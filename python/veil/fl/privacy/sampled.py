@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -9,22 +10,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veil.errors import DataError
-from veil.fl.privacy.clipping import chunks, clipped_sum, sample_units
+from veil.fl import _checks
+from veil.fl.layout import Layout
+from veil.fl.privacy.clipping import chunks, first_rows, sample_units
+from veil.fl.privacy.isolated import check_gradients, isolated_sum
 from veil.fl.protocols import PrivateTask, Strategy, Task
 from veil.fl.records import Params, SiteRound, Sum
 from veil.fl.sites import Site
+from veil.random import SecureGenerator
 
 __all__ = [
     "check_delta",
     "check_mean_only",
+    "check_most_rows",
     "check_rounds",
     "check_units",
     "gradient_step",
     "private_task",
     "sampled_sum",
+    "try_gradients",
 ]
 
 _CHUNK_BYTES = 64 << 20
+_log = logging.getLogger("veil.fl")
 
 
 def check_delta(name: str, delta: float, population: int, *, of: str = "patients") -> None:
@@ -73,6 +81,36 @@ def check_mean_only(strategy: Strategy, *, why: str) -> None:
             f"strategy: {type(strategy).__name__} needs more than the mean change of the "
             f"model, but {why}; use FedAvg or an adaptive strategy"
         )
+
+
+def check_most_rows(most: int | None, unit: str) -> None:
+    """Refuse a bound on a patient's rows where there is none to set, and its lack where there is.
+
+    Parameters
+    ----------
+    most : int or None
+        Rows of a patient that count.
+    unit : str
+        Whom the mechanism protects.
+
+    Raises
+    ------
+    ValueError
+        Unless it is a count for ``unit="patient"`` and None for all others.
+    """
+    if unit != "patient":
+        if most is not None:
+            raise ValueError(
+                f"max_rows_per_patient: expected None for unit={unit!r}, got {most!r}; only "
+                "unit='patient' puts rows together"
+            )
+        return
+    if most is None:
+        raise ValueError(
+            "max_rows_per_patient: expected a public number for unit='patient', got None; without "
+            "it one patient with many rows shows in the time of an answer"
+        )
+    _checks.count("max_rows_per_patient", most)
 
 
 def check_rounds(rounds: int, planned: int) -> None:
@@ -167,7 +205,31 @@ def private_task(task: Task) -> PrivateTask:
     return cast(PrivateTask, task)
 
 
-def sampled_sum(work: SiteRound, *, q: float, clip: float) -> NDArray[np.float64]:
+def try_gradients(task: Task, sites: Sequence[Site]) -> None:
+    """Refuse a task that does not return a gradient for each row, on rows of zeros.
+
+    Parameters
+    ----------
+    task : Task
+        The task.
+    sites : sequence of Site
+        Whose rows have one shape; nothing is tried without a site.
+
+    Raises
+    ------
+    TypeError
+        If it lacks a member, or returns anything else.
+    DataError
+        If it raises.
+    """
+    for site in sites[:1]:
+        params = task.init(SecureGenerator())
+        check_gradients(private_task(task), params, site, size=Layout.of(params).size)
+
+
+def sampled_sum(
+    work: SiteRound, *, q: float, clip: float, most_rows: int | None
+) -> NDArray[np.float64]:
     """Draw a site's patients, clip each one's gradient, and sum.
 
     Parameters
@@ -178,26 +240,36 @@ def sampled_sum(work: SiteRound, *, q: float, clip: float) -> NDArray[np.float64
         Probability with which each patient is drawn.
     clip : float
         L2 norm to which each patient's gradient is clipped.
+    most_rows : int or None
+        Rows of a patient that count; None where each row is its own patient.
 
     Returns
     -------
     ndarray of float64, shape (layout.size,)
-        The sum, zero when nobody was drawn.
+        The sum, zero when nobody was drawn. A patient whose gradient cannot be computed or is not
+        finite counts as zero.
 
-    Raises
-    ------
-    DataError
-        If a gradient is not finite.
+    Notes
+    -----
+    Nothing about the rows raises: how many patients count as zero is for the site's own log.
     """
     task, site, params = private_task(work.task), work.site, work.params
-    total = np.zeros(work.layout.size)
-    sampled = sample_units(site.patients, site.n_train, q=q, rng=work.rng)
-    for rows, starts in chunks(*sampled, most=max(1, _CHUNK_BYTES // (8 * work.layout.size))):
-        each = task.record_gradients(params, site.x[rows], site.y[rows])
-        gradients = each.astype(np.float64, copy=False)
-        if len(starts) < len(rows):
-            gradients = np.add.reduceat(gradients, starts, axis=0)
-        total += clipped_sum(gradients, clip, site=site.id)
+    total, left_out = np.zeros(work.layout.size), 0
+    rows, starts = sample_units(site.patients, site.n_train, q=q, rng=work.rng)
+    if most_rows is not None:
+        rows, starts = first_rows(rows, starts, most=most_rows)
+    raised: Exception | None = None
+    for part in chunks(rows, starts, most=max(1, _CHUNK_BYTES // (8 * work.layout.size))):
+        summed = isolated_sum(task, params, work, *part, clip=clip)
+        total += summed.total
+        if summed.raised is not None:
+            raised, params = raised or summed.raised, work.params
+        left_out += summed.left_out
+    if left_out:
+        _log.warning(
+            "site %s: %d of %d patients drawn count as zero: no finite gradient (for this site's "
+            "eyes only)", site.id, left_out, len(starts), exc_info=raised,
+        )  # fmt: skip
     return total
 
 

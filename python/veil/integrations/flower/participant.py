@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,10 @@ from veil.integrations.flower.envelope import Envelope, Step
 from veil.integrations.flower.privacy import check_session
 from veil.integrations.flower.store import Session, Store, signing_key
 from veil.integrations.flower.terms import Terms, describe_privacy
-from veil.integrations.flower.vectors import Contribution, Model, model_of, with_metrics
+from veil.integrations.flower.turn import Train, Turn, Work
+from veil.integrations.flower.vectors import Model, model_of, with_metrics
 from veil.random import SecureGenerator
-from veil.secagg import Client, Config, FileReplayGuard, Policy
+from veil.secagg import Client, FileReplayGuard, Policy
 from veil.secagg.identity import Identity
 from veil.secagg.replay import MemoryReplayGuard
 
@@ -25,10 +27,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from flwr.app import Context, Message
 
-__all__ = ["Participant", "Setting", "Train"]
+__all__ = ["Participant", "Setting"]
 
-Train = Callable[["Message", Model, Config], Contribution]
-"""From a message without Veil's records, its model and the session to what the site brings."""
 Setting = Any
 """A value, or a function from the node's Context to it."""
 
@@ -50,15 +50,26 @@ class Participant:
         Metrics that may be sent in the masked vector, each with its bound.
     privacy : Privacy or None
         The mechanism that the server must name too.
+    ledger : Ledger, path, callable or None
+        Where a mechanism's rounds are reserved and charged; None reads the path from the node's
+        ``ledger`` setting.
+    label : str or None
+        Of the charges.
+    answer_after : float or None
+        Seconds from a request's arrival to an answer that touched data.
     """
 
     policy: Setting
     identity: Setting
     metrics: Mapping[str, float]
     privacy: Any
+    ledger: Setting
+    label: str | None
+    answer_after: float | None
 
-    def answer(self, message: Message, context: Context, train: Train) -> Message:
+    def answer(self, message: Message, context: Context, work: Work) -> Message:
         """Answer one message; a fault of one step leaves the others as they are."""
+        turn = Turn(self, context, work)
         flwr = require("flwr.app", "flower")
         try:
             request = Envelope.of(message.content)
@@ -68,18 +79,19 @@ class Participant:
         except ProtocolError as error:
             return refusal(message, str(error))
         if answer is None:
-            answer = self._answer(request, store, Shown.of(message, context), train)
+            answer = self._answer(request, store, Shown.of(message, context), turn)
             store.answer(request, answer)
             store.save(context.state)
         reply: Message = flwr.Message(flwr.RecordDict(answer.records()), reply_to=message)
+        turn.deadline.wait()
         return reply
 
-    def _answer(self, request: Envelope, store: Store, shown: Shown, train: Train) -> Envelope:
+    def _answer(self, request: Envelope, store: Store, shown: Shown, turn: Turn) -> Envelope:
         steps: list[Step] = []
         refused: dict[str, str] = {}
         for step in request.steps:
             try:
-                payload = self._step(step, store, shown, train)
+                payload = self._step(step, store, shown, turn)
                 steps.append(Step(step.name, step.session, payload))
             except ProtocolError as error:
                 refused[step.key] = str(error)
@@ -92,12 +104,16 @@ class Participant:
                 store.sessions.pop(step.session, None)
         return Envelope(tuple(steps), refused)
 
-    def _step(self, step: Step, store: Store, shown: Shown, train: Train) -> bytes:
+    def _step(self, step: Step, store: Store, shown: Shown, turn: Turn) -> bytes:
         if step.name == "advertise":
-            return self._advertise(step, store)
+            known = store.runs
+            advert = self._advertise(step, store)
+            terms = store.session(step.session).terms
+            turn.admit(terms, first=terms.run not in known)  # or the advert does not leave
+            return advert
         session = store.session(step.session)
         if step.name == "mask":
-            return self._mask(step, session, shown, train)
+            return self._mask(step, session, shown, partial(turn.bring, session.client))
         answers: dict[str, Callable[[bytes], bytes]] = {
             "share": session.client.share,
             "confirm": session.client.confirm,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, cast
 
 from numpy.typing import NDArray
 
-from veil.errors import PolicyRefused
+from veil.errors import DataError, PolicyRefused
 from veil.fixed_point import FixedPoint
 from veil.fl import CentralDP, DistributedDP, FedAvg, PlainSum, SiteRound
-from veil.fl.privacy.sampled import check_rounds, check_units, private_task
+from veil.fl.privacy.intake import check_model
+from veil.fl.privacy.sampled import check_rounds, check_units, private_task, try_gradients
 from veil.fl.protocols import Task
 from veil.fl.records import Upload
 from veil.fl.sites import Site
@@ -20,7 +21,7 @@ from veil.integrations.flower.vectors import Contribution, Model
 from veil.random import SecureGenerator
 from veil.secagg import Config
 
-__all__ = ["check_plan", "check_session", "noisy_change", "of_session"]
+__all__ = ["check_incoming", "check_plan", "check_session", "noisy_change", "of_session"]
 
 _LEAST_MARGIN = 0.9  # of the clipping norm that the codec's rounding must leave
 
@@ -31,11 +32,11 @@ def check_plan(privacy: Any, task: Task | None, sites: Sequence[Site], *, rounds
     Raises
     ------
     TypeError
-        If the task has no per-record gradients.
+        If the task has no per-record gradients, or returns none on rows of zeros.
     ValueError
         If more rounds are asked for than were planned.
     DataError
-        If patients do not fit the unit.
+        If patients do not fit the unit, or the task raises on rows of zeros.
     """
     if isinstance(privacy, CentralDP):
         privacy.check(cast("Task", task), FedAvg(), PlainSum(), sites, rounds=rounds)
@@ -44,6 +45,7 @@ def check_plan(privacy: Any, task: Task | None, sites: Sequence[Site], *, rounds
         if privacy.unit != "site":
             private_task(cast("Task", task))
             check_units(sites, privacy.unit)
+            try_gradients(cast("Task", task), sites)
     elif privacy is not None:
         raise TypeError(
             f"privacy: expected CentralDP or DistributedDP, got {type(privacy).__name__}"
@@ -104,19 +106,44 @@ def norm_before_rounding(privacy: CentralDP, codec: FixedPoint, size: int) -> fl
     return norm
 
 
+def check_incoming(privacy: Any, model: Model, config: Config) -> None:
+    """Refuse, on public grounds, a model or a session that a mechanism cannot answer.
+
+    Raises
+    ------
+    DataError
+        If the model is of another size than planned or than the session, not finite, or too large.
+    PolicyRefused
+        If the codec rounds too coarsely.
+    """
+    check_model(model.layout, model.vector)
+    size = privacy.upload_layout(model.layout).size
+    if size != config.length:
+        raise DataError(
+            f"model: its upload has {size} values, the session was set up for {config.length}"
+        )
+    of_session(privacy, config, model.layout.size)
+
+
 @dataclass(frozen=True, slots=True)
 class _Trained:
-    """Stands for the strategy of a site whose training the user's app has done."""
+    """Stands for the strategy of a site whose training the user's app does."""
 
-    change: NDArray[Any]
+    change: Callable[[], NDArray[Any]]
 
     def train(self, work: SiteRound) -> Upload:
-        """Return what was trained."""
-        return Upload(self.change, None)
+        """Return what the app trains."""
+        return Upload(self.change(), None)
 
 
-def noisy_change(privacy: DistributedDP, change: NDArray[Any], model: Model) -> Contribution:
-    """Clip a site's change of the model and add its share of the noise."""
+def noisy_change(
+    privacy: DistributedDP, change: Callable[[], NDArray[Any]], model: Model
+) -> Contribution:
+    """Clip a site's change of the model and add its share of the noise.
+
+    A change that cannot be had, because `change` raises or gives no finite vector of the model's
+    size, counts as zero; the noise is added all the same.
+    """
     work = SiteRound(
         task=cast("Any", None),
         site=cast("Any", SimpleNamespace(id="this site")),

@@ -137,6 +137,11 @@ class Store:
         return self.sessions[number]
 
     @property
+    def runs(self) -> set[str]:
+        """Names of the runs that have a session here."""
+        return {session.terms.run for session in self.sessions.values()}
+
+    @property
     def _key(self) -> bytes:
         return self.identity.storage_key("flower-state")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from flwr.app import ArrayRecord, RecordDict
 
 __all__ = ["Contribution", "Model", "check_metrics", "model_of", "with_metrics"]
+
+_log = logging.getLogger("veil.flower")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,17 +118,17 @@ def with_metrics(
 ) -> NDArray[Any]:
     """Append each metric as a share of its bound, scaled to the codec's clip.
 
-    Raises
-    ------
-    DataError
-        If a metric is missing, not finite or above its bound; the message shows no value.
+    A metric beyond its bound counts as the bound, and one that is missing or no number as 0, so
+    that no score decides whether the site answers; the site's log says which.
     """
     scaled = np.empty(len(bounds), vector.dtype)
     for i, (name, bound) in enumerate(bounds.items()):
         value = metrics.get(name)
-        if value is None or not math.isfinite(value) or abs(value) > bound:
-            raise DataError(f"metrics[{name!r}]: expected a finite number within ±{bound:g}")
-        scaled[i] = value / bound * clip
+        is_number = isinstance(value, int | float) and not math.isnan(value)
+        told = min(max(float(value), -bound), bound) if is_number and value is not None else 0.0
+        if told != value:
+            _log.warning("metrics[%r]: no number within ±%g here; sent as %g", name, bound, told)
+        scaled[i] = told / bound * clip
     return np.concatenate([vector, scaled])
 
 

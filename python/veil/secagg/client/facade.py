@@ -113,6 +113,17 @@ class Client:
         """The message of the last step, for a request that came twice; empty before the first."""
         return self._last[1]
 
+    @property
+    def session_id(self) -> bytes:
+        """Hash of label, configuration and all members' keys, this client's fresh ones included.
+
+        No server can give it to two sessions of one client. Known from round 1 on; before that, and
+        when the session is over, ProtocolError.
+        """
+        if not isinstance(self._state, AwaitRelay | AwaitSurvivors | AwaitQuorum):
+            raise ProtocolError(f"session_id: {self!r} has none")
+        return self._state.sid
+
     def advertise(self) -> bytes:
         """Round 0: this client's public keys.
 
