@@ -113,6 +113,9 @@ IMPLIED = {
     # None is refused when the run is private, and the only value that a plain run may have.
     "simulate(ledger)",
     "SecureStrategy(ledger)",
+    # None reads the node's configuration, and is refused where a mechanism needs a ledger.
+    "secagg_mod(ledger)",
+    "task_app(ledger)",
     # Skellam's events need it and all others refuse it.
     "Event(l1_sensitivity)",
 }

@@ -14,10 +14,61 @@ __all__ = ["ledger"]
 
 ledger = typer.Typer(
     no_args_is_help=True,
-    help="Show or check a privacy ledger: the file in which every private release is charged.",
+    help="Make, show or check a privacy ledger: the file in which each private release is charged.",
 )
 
 _File = Annotated[Path, typer.Argument(metavar="FILE", help="The ledger's file.")]
+
+
+@ledger.command()
+@guarded
+def new(
+    file: _File,
+    epsilon: Annotated[float, typer.Option(metavar="ε", help="Budget, for all that is charged.")],
+    delta: Annotated[
+        float, typer.Option(metavar="δ", help="Below one over the number of those it protects.")
+    ],
+    unit: Annotated[
+        str, typer.Option(metavar="NAME", help="Whom it protects: patient, record or site.")
+    ],
+    relation: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="add-or-remove-one, zero-out (sites) or replace-one."),
+    ],
+    mode: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="planned: one plan, fixed first. adaptive: whatever fits, later."
+        ),
+    ],
+    population: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Whose releases it counts, such as the site's name; others are refused.",
+        ),
+    ] = None,
+) -> None:
+    """Make a ledger; an existing file is never overwritten.
+
+    One ledger counts everything that is released about the same patients. Budget, unit, relation
+    and mode are fixed now.
+    """
+    from veil.dp import Ledger
+
+    if file.exists():
+        raise ValueError(f"{file}: exists; a ledger is never overwritten")
+    made = Ledger(
+        epsilon=epsilon,
+        delta=delta,
+        unit=unit,
+        relation=relation,
+        mode=mode,
+        path=file,
+        population=population,
+    )
+    print(f"{file}: epsilon = {epsilon:g} at delta = {delta:g} for every {unit}")
+    print(f"head {made.head}")
 
 
 @ledger.command()
@@ -43,6 +94,8 @@ def show(file: _File) -> None:
         "releases": f"{spent.releases}, in {len(records)} records",
         "head": hashes[-1],
     }
+    if settings.population is not None:
+        rows["population"] = _printable(settings.population)
     if settings.mode == "planned":
         del rows["if fixed in advance"]
     if torn:
@@ -53,8 +106,11 @@ def show(file: _File) -> None:
     if spent.by_label:
         print(f"\n{'epsilon alone':>13}  {'runs':>6}  label")
         for label, epsilon, runs in spent.by_label:
-            shown = "".join(c if c.isprintable() else "\ufffd" for c in label)
-            print(f"{epsilon:13.6g}  {runs:6d}  {shown}")
+            print(f"{epsilon:13.6g}  {runs:6d}  {_printable(label)}")
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def _if_fixed(book: "Book") -> str:

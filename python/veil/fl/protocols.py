@@ -136,7 +136,8 @@ class PrivateTask(Task, Protocol):
     ) -> NDArray[np.floating[Any]]:
         """Return the gradient of each row's loss.
 
-        A row's gradient must not depend on the other rows.
+        A row's gradient must not depend on the other rows. Before a run it is tried on two rows of
+        zeros. A patient on whose rows it raises, or whose gradient is not finite, counts as zero.
 
         Parameters
         ----------

@@ -136,3 +136,53 @@ def test_a_torn_line_is_told_and_left(file):
     assert "7 bytes" in run("ledger", "show", file).stdout
     assert "7 bytes" in run("ledger", "verify", file).stdout
     assert file.read_bytes() == before
+
+
+NEW = ["--epsilon", 2, "--delta", 1e-5, "--unit", "patient", "--relation", "add-or-remove-one",
+       "--mode", "planned"]  # fmt: skip
+
+
+def test_new_makes_a_ledger_that_only_its_owner_reads(tmp_path):
+    path = tmp_path / "site.ledger"
+    made = run("ledger", "new", path, *NEW, "--population", "north\x1b[31m")
+    assert made.exit_code == 0, made.output
+    settings = dp.Ledger.open(path).settings
+    assert (settings.epsilon, settings.delta, settings.unit) == (2.0, 1e-5, "patient")
+    assert (settings.mode, settings.population) == ("planned", "north\x1b[31m")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert dp.Ledger.open(path).head in made.stdout
+    shown = run("ledger", "show", path).stdout
+    assert "population" in shown
+    assert "\x1b" not in shown
+
+
+def test_new_never_overwrites(file):
+    before = file.read_bytes()
+    again = run("ledger", "new", file, *NEW)
+    assert again.exit_code == 2
+    assert "never overwritten" in again.stderr
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        (["--epsilon", 0], "epsilon"),
+        (["--delta", 1], "delta"),
+        (["--relation", "swap"], "relation"),
+        (["--mode", "loose"], "mode"),
+        (["--population", ""], "population"),
+    ],
+)
+def test_new_refuses_with_one_line_and_makes_nothing(tmp_path, changes, named):
+    result = run("ledger", "new", tmp_path / "l", *NEW, *changes)
+    assert result.exit_code == 2
+    assert named in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "l").exists()
+
+
+@pytest.mark.parametrize("left_out", [0, 2, 4, 6, 8])
+def test_new_has_no_default_that_affects_privacy(tmp_path, left_out):
+    assert run("ledger", "new", tmp_path / "l", *NEW[:left_out], *NEW[left_out + 2 :]).exit_code
+    assert not (tmp_path / "l").exists()

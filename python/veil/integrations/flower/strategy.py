@@ -79,7 +79,8 @@ class SecureStrategy:
         The task, for mechanisms whose server part needs it.
     ledger : Ledger or None, default None
         Where a private run is reserved, then charged round by round before any site samples: a
-        round that failed stays charged. Required with `privacy`, and then alone.
+        round that failed stays charged. Required with `privacy`, and then alone. Under
+        `DistributedDP` it is the server's record; what binds are the sites' own ledgers.
     label : str or None, default None
         Of the charges; None is the mechanism's name.
     checkpoint : path, optional
