@@ -103,7 +103,8 @@ def simulate(
     Notes
     -----
     Sites train one after the other. Memory: the data, one model per site state and 16 bytes per
-    value. Random streams are derived per purpose, round and site.
+    value. Random streams are derived per purpose, round and site. Under `privacy` nothing about a
+    site's data raises: what cannot be computed counts as zero, and the log "veil.fl" tells.
 
     Examples
     --------

@@ -263,6 +263,7 @@ FAULTS = {
     "raises": raising(ValueError("patient 17")),
     "raises ours": raising(PolicyRefused("patient 17 is here")),
     "out of memory": raising(MemoryError()),
+    "exits": raising(SystemExit(3)),
     "nan": filled(np.nan),
     "infinite": filled(-np.inf),
     "square overflows": filled(1e300),
@@ -295,7 +296,7 @@ def test_a_patient_on_whom_the_task_fails_changes_nothing_of_the_answer(a_round,
 HARMLESS = {"score", "square overflows", "integers", "drops the row"}  # they cost no answer before
 
 
-@pytest.mark.parametrize("kind", sorted(set(FAULTS) - HARMLESS))
+@pytest.mark.parametrize("kind", sorted(set(FAULTS) - HARMLESS - {"exits"}))
 def test_each_of_these_faults_would_show_without_isolation(a_round, kind, monkeypatch):
     monkeypatch.setattr(sampled, "isolated_sum", as_before)
     task = Fragile(features=4, learning_rate=0.5, epochs=1, batch_size=None, kind=kind)
@@ -311,11 +312,12 @@ def test_each_of_these_faults_would_show_without_isolation(a_round, kind, monkey
     "later",
     [
         raising(OSError("the file is gone")),
+        raising(SystemExit(1)),
         raising(PolicyRefused("patient 17 is here")),
         lambda *_: None,
         lambda *_: data(2, patients=np.zeros(40, np.int64)),
     ],
-    ids=["raises", "raises ours", "nothing", "several rows of a patient"],
+    ids=["raises", "exits", "raises ours", "nothing", "several rows of a patient"],
 )
 @pytest.mark.parametrize("dp", [DistributedDP(**RECORD), CENTRAL], ids=["distributed", "central"])
 def test_data_that_fail_after_the_invitation_change_nothing_of_the_answer(
@@ -390,6 +392,10 @@ def changed(params, value):
     return {n: np.full_like(a, value) if a.dtype.kind == "f" else a for n, a in params.items()}
 
 
+def exits(site, params):
+    raise SystemExit("patient 17")
+
+
 DRIFTS = {
     "raises": lambda site, params: 1 / 0,
     "nan": lambda site, params: changed(params, np.nan),
@@ -406,7 +412,9 @@ def raises_ours(site, params):
     raise PolicyRefused("patient 17 is here")
 
 
-@pytest.mark.parametrize("drift", [*DRIFTS.values(), raises_ours], ids=[*DRIFTS, "raises ours"])
+@pytest.mark.parametrize(
+    "drift", [*DRIFTS.values(), raises_ours, exits], ids=[*DRIFTS, "raises ours", "exits"]
+)
 def test_an_app_that_fails_at_a_site_changes_nothing_of_its_answer(a_round, drift, caplog):
     dp = DistributedDP(**(OF_SITES | {"size": 15}))
     with caplog.at_level(logging.ERROR, "veil"), np.errstate(all="ignore"):

@@ -33,13 +33,13 @@ class PartialSum:
         The sum.
     left_out : int
         Patients that count as zero. Private: for the site's own log.
-    raised : Exception or None
+    raised : BaseException or None
         What the task raised first, if it did; it may quote values.
     """
 
     total: NDArray[np.float64]
     left_out: int
-    raised: Exception | None
+    raised: BaseException | None
 
     def __add__(self, other: PartialSum) -> PartialSum:
         """Return the sum of both."""
@@ -85,7 +85,7 @@ def isolated_sum(
     try:
         each = task.record_gradients(params, work.site.x[rows], work.site.y[rows])
         gradients = _by_patient(each, len(rows), starts, work.layout.size)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if len(starts) == 1:
             return PartialSum(np.zeros(work.layout.size), 1, error)
         middle = len(starts) // 2

@@ -258,7 +258,7 @@ def sampled_sum(
     rows, starts = sample_units(site.patients, site.n_train, q=q, rng=work.rng)
     if most_rows is not None:
         rows, starts = first_rows(rows, starts, most=most_rows)
-    raised: Exception | None = None
+    raised: BaseException | None = None
     for part in chunks(rows, starts, most=max(1, _CHUNK_BYTES // (8 * work.layout.size))):
         summed = isolated_sum(task, params, work, *part, clip=clip)
         total += summed.total

@@ -55,8 +55,8 @@ def checked_seconds(seconds: float | EllipsisType | None, privacy: Any) -> float
 
     Parameters
     ----------
-    seconds : float, None or ...
-        What the caller said; ``...`` is nothing.
+    seconds : float, None or Ellipsis
+        What the caller said; Ellipsis is nothing.
     privacy : Privacy or None
         The mechanism.
 

@@ -104,7 +104,7 @@ class Turn:
             self.deadline.touched = True
             try:
                 name = self._work.ready()
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 _log.exception("the data do not load, or do not fit the mechanism")
                 raise PolicyRefused(_UNFIT) from error
         self._check_population(name)
