@@ -26,7 +26,7 @@ START = {"bias": np.zeros(1), "weights": np.zeros(3)}
 LAYOUT = Layout.of(START)
 TASK = LogisticRegression(features=3, learning_rate=0.1, epochs=1, batch_size=None)
 DP = CentralDP(noise_multiplier=1.0, max_grad_norm=1.0, sampling_probability=0.5, population=10,
-               rounds=3, unit="record")  # fmt: skip
+               rounds=3, unit="patient", max_rows_per_patient=4)  # fmt: skip
 
 
 def bound(**changes):
