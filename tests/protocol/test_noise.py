@@ -1,11 +1,13 @@
 """Sessions whose vectors carry noise: what is agreed on, what a client masks, room in the ring."""
 
 import dataclasses
+import itertools
 import json
 
 import mpmath
 import numpy as np
 import pytest
+from reference import headroom_by_one
 
 from veil.random import SecureGenerator
 from veil.secagg import Config, NoiseShare
@@ -50,6 +52,25 @@ def test_a_narrow_skellam_sum_wraps_as_seldom_as_is_said(n, sigma):
         v = mpmath.mpf(n * sigma**2)
         beyond = 2 * sum(mpmath.besseli(k, v) for k in range(most + 1, most + 200))
         assert mpmath.exp(-v) * beyond < mpmath.mpf(2) ** -100
+
+
+@pytest.mark.parametrize("distribution", ["skellam", "discrete-gaussian"])
+def test_the_room_is_the_least_that_the_bound_allows(distribution):
+    """That of the search by one, from the narrowest share to the widest."""
+    for n, sigma in itertools.product((3, 4, 10, 99, 1000, 65535), np.geomspace(2.67, 4096, 40)):
+        for width in (sigma, sigma / 5.34 if distribution == "skellam" else sigma):
+            share = NoiseShare(distribution=distribution, sigma=float(width))
+            assert share.headroom(n) == headroom_by_one(share, n)
+
+
+def test_a_share_wider_than_its_sampler_is_refused():
+    for distribution, most in (("skellam", 2.0**12), ("discrete-gaussian", 2.0**32)):
+        NoiseShare(distribution=distribution, sigma=most).sampler()
+        with pytest.raises(ValueError, match=r"sigma: expected at most \d+ lattice units"):
+            NoiseShare(distribution=distribution, sigma=most * (1 + 1e-15))
+    for sigma in ("5", None, True, [5.0]):
+        with pytest.raises(TypeError, match="sigma: expected a number"):
+            NoiseShare(distribution="skellam", sigma=sigma)
 
 
 def test_floats_do_not_fit_a_session_with_noise(noisy):

@@ -4,12 +4,14 @@ Bell et al. 2020 (eprint 2020/704), with statistical security 2^-40 and correctn
 full graph of Bonawitz et al. 2017 (eprint 2017/281) where no sparse graph meets the bounds.
 """
 
+import bisect
 import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Literal, NamedTuple
+
+from veil.secagg.hypergeometric import is_connected, quantile
 
 __all__ = ["Adversary", "Degree", "Neighbourhood", "choose_graph", "full_graph_threshold"]
 
@@ -55,9 +57,10 @@ def choose_graph(
 
     Notes
     -----
-    Exact integer arithmetic; results are cached. The bounds: the honest survivors stay connected,
-    no neighbourhood holds t corrupt clients, each with probability above 1 - 2^-41, and every
-    neighbourhood keeps t live ones with probability above 1 - 2^-20.
+    Exact; results are cached. The bounds: the honest survivors stay connected, no neighbourhood
+    holds t corrupt clients, each with probability above 1 - 2^-41, and every neighbourhood keeps t
+    live ones with probability above 1 - 2^-20. Every input takes some hundredths of a second at
+    most: degrees that cannot do are passed over, and close comparisons alone need integers.
 
     References
     ----------
@@ -114,58 +117,30 @@ def full_graph_threshold(n: int, *, corrupt: int, dropout: int, adversary: Adver
 
 @functools.lru_cache(maxsize=256)
 def _choose(n: int, corrupt: int, dropout: int, adversary: Adversary) -> Degree:
-    for k in range(2, n - 1, 2):
-        t1 = _most_corrupt_neighbours(n, corrupt, k)
-        if adversary == "malicious":
-            t1 = math.ceil((t1 + k - 1.25) / 2)
-        if t1 < _fewest_live_neighbours(n, dropout, k) and _stays_connected(
-            n, corrupt + dropout, k
-        ):
+    k = _least_connected(n, corrupt + dropout)
+    while k < n - 1:
+        t1 = quantile(n, corrupt, k, _SECURITY_BITS)
+        lost = quantile(n, dropout, k, _CORRECTNESS_BITS)
+        # Safe and live: t1 + lost < k. Against a malicious server each holder may be asked for
+        # both of a client's secrets, t1 rises to (t1 + k - 1.25)/2, and what is needed is this:
+        needed = t1 + 2 * lost if adversary == "malicious" else t1 + lost
+        if needed < k:
+            if adversary == "malicious":
+                t1 = math.ceil((t1 + k - 1.25) / 2)
             return Degree(k, max(t1 + 1, 2))
+        # `needed` never falls when k rises, so that no degree up to it is enough.
+        k = needed + 1 + (needed + 1) % 2
     return Degree(
         n - 1, full_graph_threshold(n, corrupt=corrupt, dropout=dropout, adversary=adversary)
     )
 
 
-def _stays_connected(n: int, missing: int, k: int) -> bool:
-    if k > missing:
-        return True
-    ways = Fraction(math.perm(missing, k), math.perm(n, k))
-    return Fraction(n * (n - k - 1), 2) * ways < Fraction(1, 1 << _SECURITY_BITS)
-
-
-def _hypergeometric_weights(n: int, marked: int, k: int) -> list[int]:
-    """C(marked, x)·C(n-marked, k-x) for x = 0…k: probabilities times C(n, k)."""
-    first, last = max(0, k - (n - marked)), min(k, marked)
-    weights = [0] * (k + 1)
-    weights[first] = math.comb(marked, first) * math.comb(n - marked, k - first)
-    for x in range(first, last):  # the ratio of neighbours is exact in integers
-        ratio_up = (marked - x) * (k - x)
-        ratio_down = (x + 1) * (n - marked - k + x + 1)
-        weights[x + 1] = weights[x] * ratio_up // ratio_down
-    return weights
-
-
-def _most_corrupt_neighbours(n: int, corrupt: int, k: int) -> int:
-    """Least x with P[Hyp(n, corrupt, k) > x] <= 2^-41 / n."""
-    allowed = math.comb(n, k) // (n << _SECURITY_BITS)
-    tail = 0
-    for x, weight in reversed(list(enumerate(_hypergeometric_weights(n, corrupt, k)))):
-        tail += weight
-        if tail > allowed:
-            return x
-    return 0
-
-
-def _fewest_live_neighbours(n: int, dropout: int, k: int) -> int:
-    """Greatest x with P[Hyp(n, n - dropout, k) < x] <= 2^-20 / n."""
-    allowed = math.comb(n, k) // (n << _CORRECTNESS_BITS)
-    below = 0
-    for x, weight in enumerate(_hypergeometric_weights(n, n - dropout, k)):
-        below += weight
-        if below > allowed:
-            return x
-    return k
+def _least_connected(n: int, missing: int) -> int:
+    """Least even degree at which those who are neither corrupt nor lost stay connected."""
+    halves = range(1, (n - 2) // 2 + 1)
+    return 2 + 2 * bisect.bisect_left(
+        halves, True, key=lambda half: is_connected(n, missing, 2 * half, _SECURITY_BITS)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,13 @@ Distribution = Literal["discrete-gaussian", "skellam"]
 
 LEAST_SIGMA = 2.67
 """Below it sums of discrete Gaussians are not discrete Gaussians to 2**-99 (docs/design)."""
+_RANGES = {  # what the samplers of `veil.noise` reach, and what a share must have
+    "discrete-gaussian": (LEAST_SIGMA, 2.0**32),
+    "skellam": (0.5, 2.0**12),
+}
 _TAIL = 12.0  # standard deviations that a sum's noise exceeds with probability below 2^-100
+_NEWTON_STEPS = 8
+_WRAPS = 101 * math.log(2.0)  # minus the logarithm of that probability, for one of two sides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +39,15 @@ class NoiseShare:
     distribution : {"discrete-gaussian", "skellam"}
         Family of the noise; sums of shares stay in it.
     sigma : float
-        Standard deviation of one client's share: at least 2.67 for the discrete Gaussian.
+        Standard deviation of one client's share: 2.67 to 2**32 for the discrete Gaussian, 0.5 to
+        2**12 for Skellam, which is what their samplers reach.
 
     Raises
     ------
     ValueError
         If a value is out of range.
+    TypeError
+        If `sigma` is not a number.
     """
 
     distribution: Distribution
@@ -50,11 +59,18 @@ class NoiseShare:
                 'distribution: expected "discrete-gaussian" or "skellam", got '
                 f"{self.distribution!r}"
             )
-        least = LEAST_SIGMA if self.distribution == "discrete-gaussian" else 0.5
-        if not (math.isfinite(self.sigma) and self.sigma >= least):
+        if isinstance(self.sigma, bool) or not isinstance(self.sigma, int | float):
+            raise TypeError(f"sigma: expected a number, got {type(self.sigma).__name__}")
+        least, most = _RANGES[self.distribution]
+        if not least <= self.sigma < math.inf:  # NaN is neither
             raise ValueError(
                 f"sigma: expected at least {least} lattice units of {self.distribution} noise per "
                 f"client, got {self.sigma}; use a finer lattice or more noise"
+            )
+        if self.sigma > most:
+            raise ValueError(
+                f"sigma: expected at most {most:.0f} lattice units of {self.distribution} noise "
+                f"per client, got {self.sigma}; use a coarser lattice"
             )
 
     def sampler(self) -> DiscreteGaussian | Skellam:
@@ -64,11 +80,6 @@ class NoiseShare:
         -------
         DiscreteGaussian or Skellam
             From `veil.noise`.
-
-        Raises
-        ------
-        ValueError
-            If the sampler does not reach so wide a share.
         """
         from veil import noise
 
@@ -90,10 +101,11 @@ class NoiseShare:
             12 standard deviations of the sum, in lattice units; for a narrow Skellam sum, whose
             tails are heavier, as much as Chernoff's bound asks for.
         """
+        variance = clients * self.sigma**2
         most = math.ceil(_TAIL * math.sqrt(clients) * self.sigma)
-        while self.distribution == "skellam" and not _is_beyond(most, clients * self.sigma**2):
-            most += 1
-        return most
+        if self.distribution != "skellam" or _rate(most, variance) > _WRAPS:
+            return most
+        return _least_beyond(most, variance)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -114,7 +126,16 @@ class NoiseShare:
         return cls(**values)
 
 
-def _is_beyond(most: int, variance: float) -> bool:
-    """Whether a Skellam variable is larger with probability below 2^-100, by Chernoff's bound."""
-    rate = most * math.asinh(most / variance) - math.hypot(most, variance) + variance
-    return rate > 101 * math.log(2.0)
+def _rate(most: float, variance: float) -> float:
+    """Chernoff's exponent: a Skellam variable is above `most` with probability below exp(-rate)."""
+    u = most / variance
+    return most * math.asinh(u) - variance * u * u / (1.0 + math.hypot(1.0, u))
+
+
+def _least_beyond(first: int, variance: float) -> int:
+    """Least whole number above `first` whose rate is enough, by Newton's method and one look."""
+    x = float(first)
+    for _ in range(_NEWTON_STEPS):  # the rate is convex, its slope is asinh(x / variance)
+        x += (_WRAPS - _rate(x, variance)) / math.asinh(x / variance)
+    below = max(math.ceil(x) - 1, first)  # x is right to far less than 1, but may be whole
+    return below if _rate(below, variance) > _WRAPS else below + 1
