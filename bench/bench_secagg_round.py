@@ -43,7 +43,7 @@ class Recorded:
 
     def new_client(self, i):
         # A fixed seed for client 0: it makes the same keys again, so the recorded messages fit.
-        policy = Policy(min_cohort=3, min_survivors=2, max_corrupt=self.config.corrupt)
+        policy = Policy.for_config(self.config, min_cohort=3, min_survivors=2, roster=None)
         rng = SecureGenerator.from_seed(SEED) if i == 0 else None
         return Client(self.config, i, None, policy, rng=rng)
 

@@ -53,8 +53,8 @@ def play(n, length, graph):
             sent[i] += len(answers[i])
         return answers
 
-    policy = {"min_cohort": 3, "min_survivors": 2, "max_corrupt": gone}
-    clients = {i: Client(config, i, None, Policy(**policy)) for i in range(n)}
+    limits = {"min_cohort": 3, "min_survivors": 2, "roster": None}
+    clients = {i: Client(config, i, None, Policy.for_config(config, **limits)) for i in range(n)}
     server = Server(config)
     vector = np.full(length, 0.5, np.float32)
     adverts = tell(clients, "advertise", dict.fromkeys(clients, ()))

@@ -95,8 +95,9 @@ def receive_exactly(connection: socket.socket, size: int) -> bytes:
 
 def run_client(client_id: int, port: int) -> None:
     """Five steps: each reads a request and answers with the message that the client makes."""
-    policy = Policy(min_cohort=4, min_survivors=4, max_corrupt=1)
-    client = Client(agreed_config(), client_id, None, policy, run_id="demo", round_number=1)
+    config = agreed_config()
+    policy = Policy.for_config(config, min_cohort=4, min_survivors=4, roster=None)
+    client = Client(config, client_id, None, policy, run_id="demo", round_number=1)
     with socket.create_connection(("127.0.0.1", port)) as connection:
         send(connection, struct.pack("<I", client_id))
         told = json.loads(receive(connection))

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hostile import CONTEXT
+from policies import pinned
 
 from veil import FixedPoint
-from veil.secagg import Client, Config, Policy, Server
+from veil.secagg import Client, Config, Server
 
 
 @dataclasses.dataclass
@@ -113,8 +114,7 @@ def make_session(
     roster = {i: key.public_key() for i, key in identities.items()} if malicious else None
 
     def own_policy():
-        limits = {"min_cohort": 3, "min_survivors": 2, "max_corrupt": corrupt, **(policy or {})}
-        return Policy(roster=roster, **limits)
+        return pinned(config, **{"max_corrupt": corrupt, "roster": roster, **(policy or {})})
 
     rng = np.random.default_rng(7)
     steps = int(codec.clip / codec.granularity) // 2

@@ -1,10 +1,11 @@
 """What attacks share: reading one client's vector, and copies of clients."""
 
 import numpy as np
+from policies import pinned
 
 from veil import ring
 from veil.errors import ProtocolError
-from veil.secagg import Client, Policy, context
+from veil.secagg import Client, context
 from veil.secagg.masking import MaskKeys, self_mask_key, unmask
 from veil.secagg.messages import Masked, Unmask
 from veil.secagg.server import opening
@@ -72,12 +73,15 @@ def sid_of(session):
 class Forgetful:
     """A replay guard that allows everything."""
 
-    def advance(self, name, number):
+    def begin(self, name, number, session):
         """Remember nothing."""
 
-    def last(self, name):
+    def advance(self, session, step, *, context=b"", members=(), apart=0):
+        """Remember nothing."""
+
+    def knows(self, session):
         """Claim to have seen every session."""
-        return 1 << 63
+        return True
 
 
 def guards_of(session):
@@ -86,5 +90,5 @@ def guards_of(session):
 
 
 def restored(session, client, saved, guard):
-    policy = Policy(min_cohort=3, min_survivors=2, max_corrupt=1, replay=guard)
+    policy = pinned(session.config, replay=guard)
     return Client.restore(saved, KEY, session.config, None, policy)

@@ -113,7 +113,7 @@ def test_a_state_after_masking_holds_no_key_of_its_own(make_session):
     secrets = [state.mu, state.b, *state.transport]
     client.mask(relay[TARGET], session.vectors[TARGET], context=CONTEXT)
     held = [field.name for field in dataclasses.fields(client._state)]
-    assert held == ["sid", "order", "shared", "held", "context"]
+    assert held == ["leaf", "sid", "order", "shared", "held", "context"]
     shares = [part for both in client._state.held.values() for part in both]
     assert not set(secrets) & set(shares)
 

@@ -16,6 +16,7 @@ from hostile import (
     restored,
     sid_of,
 )
+from policies import pinned
 
 from veil import ring
 from veil.errors import PolicyRefused, ProtocolError, StateReplayed, TooFewSurvivors
@@ -184,8 +185,8 @@ def test_a_guard_in_a_file_knows_the_session_in_another_process(make_session, tm
 
 def test_an_older_round_in_the_guard_is_not_enough(make_session):
     guard = MemoryReplayGuard()
-    guard.advance(f"run run client {TARGET}", 0)
-    with pytest.raises(PolicyRefused, match="this one knows 0"):
+    guard.begin(f"run run client {TARGET}", 0, b"another session")
+    with pytest.raises(PolicyRefused, match="this one does not"):
         two_vectors_attack(make_session(5), lambda: guard)
 
 
@@ -339,9 +340,8 @@ def test_the_server_leaves_out_a_bad_signature_and_goes_on(make_session):
 def test_a_downgraded_kem_is_refused(make_session):
     config = make_session(5).config
     downgraded = dataclasses.replace(config, kem="x25519")
-    policy = Policy(min_cohort=3, min_survivors=2, max_corrupt=1)
     with pytest.raises(PolicyRefused, match="kem"):
-        Client(downgraded, TARGET, None, policy, run_id="run", round_number=1)
+        Client(downgraded, TARGET, None, pinned(config), run_id="run", round_number=1)
 
 
 @pytest.mark.parametrize("kem", ["x25519", "x25519-mlkem768"])
@@ -426,7 +426,7 @@ def test_a_sparse_graph_without_beacon_is_refused(make_session):
 def test_a_label_is_used_once(make_session):
     session = make_session(5)
     guard = MemoryReplayGuard()
-    policy = Policy(min_cohort=3, min_survivors=2, max_corrupt=1, replay=guard)
+    policy = pinned(session.config, replay=guard)
     for number in (1, 3):
         Client(session.config, 1, None, policy, run_id="r", round_number=number).advertise()
     for number in (1, 2, 3):

@@ -24,7 +24,7 @@ def session(length):
     config = Config.for_cohort(3, dropout=0, corrupt=1, adversary="honest-but-curious",
                                min_survivors=None, codec=codec, length=length,
                                weight_max=7 if weighted == "weighted" else None)
-    policy = lambda: Policy(min_cohort=3, min_survivors=3, max_corrupt=1)
+    policy = lambda: Policy.for_config(config, min_cohort=3, min_survivors=3, roster=None)
     clients = {i: Client(config, i, None, policy()) for i in range(3)}
     server = Server(config)
     roster = server.collect_keys({i: c.advertise() for i, c in clients.items()})

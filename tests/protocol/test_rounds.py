@@ -26,7 +26,7 @@ def test_every_ring_width_and_cipher(make_session, make_codec, bits, cipher):
 
 
 def test_weights_give_the_weighted_mean_and_their_sum(make_session):
-    session = make_session(5, weight_max=100_000, length=33)
+    session = make_session(5, weight_max=30_000, length=33)
     result = session.vanish(2, 11).run()
     assert result.weight == sum(session.weights[i] for i in result.survivors)
     granularity = session.config.codec.granularity

@@ -273,13 +273,11 @@ class _Session:
 
     def _policy(self, config: Config) -> Policy:
         thresholds = config.thresholds(config.n)
-        return Policy(
+        return Policy.for_config(
+            config,
             min_cohort=3,
             min_survivors=min(thresholds.min_survivors, config.min_survivors or 2),
-            max_corrupt=config.corrupt,
             roster=self._roster,
-            codec=config.codec,
-            noise=config.noise,
         )
 
     def share(self) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, cast
+from dataclasses import dataclass, fields
+from typing import Literal, NamedTuple
 
 from veil.errors import TooFewSurvivors
 from veil.fixed_point import FixedPoint
@@ -18,33 +15,12 @@ from veil.secagg.graph import (
     share_of,
 )
 from veil.secagg.noise import NoiseShare
+from veil.secagg.proposal import MAX_CLIENTS, Cipher, GraphKind, Kem, Proposal
 
 __all__ = ["Config", "Thresholds"]
 
-Kem = Literal["x25519-mlkem768", "x25519"]
-Cipher = Literal["aes256-ctr", "chacha20"]
-GraphKind = Literal["full", "k-regular"]
-
 # Below this the sparse graph saves little and its bounds are loose.
 _SPARSE_FROM = 100
-_MAX_CLIENTS = 65535  # points of the secret sharing
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "adversary": ("honest-but-curious", "malicious"),
-    "masking": ("pairwise",),
-    "graph": ("full", "k-regular"),
-    "kem": ("x25519-mlkem768", "x25519"),
-    "cipher": ("aes256-ctr", "chacha20"),
-}
-_TYPES: dict[str, tuple[type, ...]] = {
-    "n": (int,),
-    "dropout": (float, int),
-    "corrupt": (int,),
-    "min_survivors": (int, type(None)),
-    "codec": (FixedPoint,),
-    "length": (int,),
-    "weight_max": (int, type(None)),
-    "noise": (NoiseShare, type(None)),
-}
 
 
 class Thresholds(NamedTuple):
@@ -72,7 +48,7 @@ class Thresholds(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(Proposal):
     """Parameters of a secure aggregation, the same at the server and at every client.
 
     Use `for_cohort`; the constructor checks the same things and exists for `from_dict`.
@@ -98,9 +74,10 @@ class Config:
         Numbers to ring elements and back; its ``max_summands`` is at least `n`, and its ``noise``
         is what `noise` may add up to.
     length : int
-        Elements of each client's vector, at least 1.
+        Elements of each client's vector, 1 to 2**31.
     weight_max : int or None
-        Greatest weight of a client's vector; None: the sum is unweighted and no count is sent.
+        Greatest weight of a client's vector, at most ``2**(codec.bits - 1) - 1``, so that a weight
+        of 1 still counts; None: the sum is unweighted and no count is sent.
     kem : {"x25519-mlkem768", "x25519"}
         Key agreement; the second is not post-quantum and refused by default policies.
     cipher : {"aes256-ctr", "chacha20"}
@@ -118,65 +95,41 @@ class Config:
         If a value is of another type.
     """
 
-    n: int
-    dropout: float
-    corrupt: int
-    adversary: Adversary
-    min_survivors: int | None
-    masking: Literal["pairwise"]
-    graph: GraphKind
-    codec: FixedPoint
-    length: int
-    weight_max: int | None
-    kem: Kem
-    cipher: Cipher
-    noise: NoiseShare | None = None
-
     def __post_init__(self) -> None:
-        self._check_types()
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name}: expected one of {choices}, got {getattr(self, name)!r}")
-        if not 3 <= self.n <= _MAX_CLIENTS:
-            raise ValueError(f"n: expected 3 to {_MAX_CLIENTS} clients, got {self.n}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout: expected a fraction below 1, got {self.dropout}")
-        if not 0 <= self.corrupt < self.n:
-            raise ValueError(f"corrupt: expected 0 to {self.n - 1}, got {self.corrupt}")
-        if self.length < 1:
-            raise ValueError(f"length: expected at least 1 element, got {self.length}")
-        if self.weight_max is not None and self.weight_max < 1:
-            raise ValueError(f"weight_max: expected None or at least 1, got {self.weight_max}")
-        if self.codec.max_summands < self.n:
-            raise ValueError(
-                f"codec: expected max_summands of at least n = {self.n}, got "
-                f"{self.codec.max_summands}; the ring would overflow"
-            )
+        Proposal.__post_init__(self)
         self._check_noise()
         self.thresholds(self.n)
-
-    def _check_types(self) -> None:
-        """Refuse what a foreign configuration may hold: a NaN is not below any threshold."""
-        for name, kinds in _TYPES.items():
-            value = getattr(self, name)
-            if not isinstance(value, kinds) or isinstance(value, bool):
-                names = " or ".join(kind.__name__ for kind in kinds)
-                raise TypeError(f"{name}: expected {names}, got {type(value).__name__}")
 
     def _check_noise(self) -> None:
         if self.noise is None:
             return
-        if self.weight_max is not None:
-            raise ValueError(
-                f"weight_max: expected None with noise, got {self.weight_max}; the exact sum of "
-                "weights would be a release without noise"
-            )
         needed = self.noise.headroom(self.n)
         if self.codec.noise < needed:
             raise ValueError(
                 f"codec: expected noise of at least {needed} lattice units in a sum of {self.n}, "
                 f"got {self.codec.noise}; the ring would overflow"
             )
+
+    @classmethod
+    def of(cls, proposal: Proposal) -> Config:
+        """Derive what a proposal has not been asked for yet.
+
+        Parameters
+        ----------
+        proposal : Proposal
+            Fields that a policy has compared.
+
+        Returns
+        -------
+        Config
+            Of the same fields.
+
+        Raises
+        ------
+        ValueError
+            If no threshold is both safe and live, or the codec has no room for the noise.
+        """
+        return cls(**{field.name: getattr(proposal, field.name) for field in fields(proposal)})
 
     @classmethod
     def for_cohort(
@@ -236,7 +189,7 @@ class Config:
             If a value is out of range, or no threshold fits.
         """
         if n < 1:
-            raise ValueError(f"n: expected 3 to {_MAX_CLIENTS} clients, got {n}")
+            raise ValueError(f"n: expected 3 to {MAX_CLIENTS} clients, got {n}")
         fraction = count_of(n, dropout, "dropout") / n if isinstance(dropout, int) else dropout
         sparse = adversary == "honest-but-curious" and n >= _SPARSE_FROM
         return cls(
@@ -311,10 +264,8 @@ class Config:
 
     @property
     def weight_limbs(self) -> int:
-        """Elements in front of the vector that carry the weight, base ``2**codec.bits``."""
-        if self.weight_max is None:
-            return 0
-        return -(-self.weight_max.bit_length() // self.codec.bits)
+        """Elements in front of the vector that carry the weight: one, or none."""
+        return 0 if self.weight_max is None else 1
 
     @property
     def masked_length(self) -> int:
@@ -325,38 +276,3 @@ class Config:
     def masked_bytes(self) -> int:
         """Bytes of a client's masked vector on the wire."""
         return -(-self.masked_length * self.codec.ring_bits // 8)
-
-    def digest(self) -> bytes:
-        """Hash the configuration: part of the session id, so all parties must agree.
-
-        Returns
-        -------
-        bytes
-            SHA-256 of its canonical JSON, 32 bytes.
-        """
-        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(b"veil/secagg-config/1" + text.encode()).digest()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        noise = None if self.noise is None else self.noise.to_dict()
-        return {**fields, "codec": self.codec.to_dict(), "noise": noise}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Config:
-        """Inverse of `to_dict`; checks every value.
-
-        Raises
-        ------
-        ValueError
-            If a field is missing, unknown or out of range.
-        TypeError
-            If a value is of another type.
-        """
-        if set(values) != set(cls.__slots__):
-            wrong = sorted(set(values) ^ set(cls.__slots__))
-            raise ValueError(f"expected the fields {cls.__slots__}; missing or unknown: {wrong}")
-        codec = FixedPoint.from_dict(values["codec"])
-        noise = None if values["noise"] is None else NoiseShare.from_dict(values["noise"])
-        return cls(**{**cast("dict[str, Any]", values), "codec": codec, "noise": noise})

@@ -92,7 +92,7 @@ def mask_and_pack(
         _mask_points(config, vector, masks, packed, threads)
         return
     bits = config.codec.ring_bits
-    head = _weight_limbs(config, weight)
+    head = np.array([] if weight is None else [weight], ring_dtype(config))
     first = 0
     for part in _weighed(config, vector, weight):
         last = first + head.size + part.size
@@ -101,12 +101,6 @@ def mask_and_pack(
             threads,
         )  # fmt: skip
         head, first = head[:0], last
-
-
-def _weight_limbs(config: Config, weight: int | None) -> NDArray[Any]:
-    base = config.codec.bits
-    limbs = [] if weight is None else [weight >> (base * at) for at in range(config.weight_limbs)]
-    return np.array([limb & ((1 << base) - 1) for limb in limbs], ring_dtype(config))
 
 
 def _weighed(config: Config, vector: NDArray[Any], weight: int | None) -> Iterator[NDArray[Any]]:
@@ -119,7 +113,7 @@ def _weighed(config: Config, vector: NDArray[Any], weight: int | None) -> Iterat
     block = np.empty(min(_BLOCK, vector.size), vector.dtype)
     first = 0
     while first < vector.size:
-        # The limbs in front belong to the first block.
+        # The weight in front belongs to the first block.
         size = _BLOCK if first else _BLOCK - config.weight_limbs
         part = block[: min(size, vector.size - first)]
         # Left before the yield: the mode is the thread's, and the caller's code runs meanwhile.

@@ -194,6 +194,7 @@ def test_app_s_task_loads_each_site_and_is_that_of_simulate(made, patients, monk
         run = simulate(task.TASK, sites, FedAvg(), rounds=1, seed=1)
         assert run.layout.size == 1 + sites[0].x.shape[1]
         assert task.MIN_SURVIVORS >= task.MAX_CORRUPT + 2
+        assert run.layout.size + len(task.METRICS) == task.LENGTH
     finally:
         for name in [n for n in sys.modules if n.split(".")[0] == "veil_app"]:
             del sys.modules[name]

@@ -150,9 +150,17 @@ class Cohort:
         self.grid = MemoryGrid(nodes)
 
     def policy(self, **more):
-        keys = None if self.roster is None else self.roster.keys
-        limits = {"min_cohort": 3, "min_survivors": 3, "max_corrupt": 0, **more}
-        return Policy(roster=keys, **limits)
+        """From a node's context to a policy that pins what the last strategy proposes."""
+
+        def pinned(_):
+            config = self.made._config_for(self.n)
+            fields = ("codec", "length", "weight_max", "noise")
+            agreed = {name: getattr(config, name) for name in fields}
+            keys = None if self.roster is None else self.roster.keys
+            limits = {"min_cohort": 3, "min_survivors": 3, "max_corrupt": 0, "roster": keys}
+            return Policy(**agreed | limits | more)
+
+        return pinned
 
     def strategy(self, inner=None, **more):
         settings = {
@@ -163,7 +171,8 @@ class Cohort:
             "weight_max": 1000,
             "roster": self.roster,
         }
-        return SecureStrategy(inner or self.fedavg(), **{**settings, **more})
+        self.made = SecureStrategy(inner or self.fedavg(), **{**settings, **more})
+        return self.made
 
     def fedavg(self, **more):
         from flwr.serverapp.strategy import FedAvg

@@ -3,6 +3,7 @@
 import itertools
 import json
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 
 from veil.secagg import Identity
 
-from .memory import MODEL, Cohort, arrays_of, drifted, toy_app, wire
+from .memory import CODEC, MODEL, Cohort, arrays_of, drifted, toy_app, wire
 
 # So large that no encoding is shorter than 6 bytes: random bytes hit it with chance below 1e-8.
 EXAMPLES, LOSS, SEEN = 98_765_432_123, 0.618033988749894, 987_654_321_987
@@ -60,7 +61,8 @@ def counted(site, params):
 
 def test_no_count_no_metric_and_no_buffer_leaves_in_clear(cohort, malicious):
     c = cohort(malicious=malicious, metrics=SECRET, drift=counted)
-    c.start(c.strategy(weight_max=1 << 38), rounds=2)
+    fine = replace(CODEC, bits=44)  # a unit weight of 2^38 must count
+    c.start(c.strategy(weight_max=1 << 38, codec=fine), rounds=2)
     assert len(c.grid.up) == 4 * c.grid.exchange
     assert leaks(c.grid.up) == set()
 

@@ -8,7 +8,7 @@ level: Kairouz, Liu and Steinke 2021, arXiv 2102.06387; Agarwal, Kairouz and Liu
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,10 +37,14 @@ from veil.fl.records import Params, SiteRound, State, Sum, Upload
 from veil.fl.secure import Dropouts, SecureSum
 from veil.fl.sites import Site
 from veil.fl.statement import PrivacyStatement
+from veil.secagg import MemoryReplayGuard, Policy
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     from veil.random import SecureGenerator
     from veil.secagg.graph import Adversary
+    from veil.secagg.replay import ReplayGuard
 
 __all__ = ["DistributedDP"]
 
@@ -159,6 +163,52 @@ class DistributedDP(DistributedPlan):
             noise=self.share,
             dropouts=dropouts,
             threads=threads,
+        )
+
+    def policy(
+        self,
+        *,
+        min_cohort: int,
+        roster: Mapping[int, Ed25519PublicKey] | None,
+        min_set_difference: int | None = None,
+        replay: ReplayGuard | None = None,
+    ) -> Policy:
+        """Make what a site accepts: sessions of this mechanism alone.
+
+        Parameters
+        ----------
+        min_cohort : int
+            Fewest sites that begin a round, at least `min_survivors`.
+        roster : mapping of int to Ed25519PublicKey or None
+            Every site's identity key, against a server that may deviate; None trusts it to follow
+            the protocol.
+        min_set_difference : int, optional
+            As for `veil.secagg.Policy`.
+        replay : ReplayGuard, optional
+            As for `veil.secagg.Policy`.
+
+        Returns
+        -------
+        Policy
+            With the codec, the share of noise, the length and the thresholds of this mechanism, and
+            no weights.
+
+        Raises
+        ------
+        ValueError
+            If the limits contradict the roster.
+        """
+        return Policy(
+            min_cohort=min_cohort,
+            min_survivors=self.min_survivors,
+            max_corrupt=self.max_corrupt,
+            codec=self.shares.codec,
+            length=self.length,
+            weight_max=None,
+            noise=self.share,
+            roster=roster,
+            min_set_difference=min_set_difference,
+            replay=MemoryReplayGuard() if replay is None else replay,
         )
 
     def check(

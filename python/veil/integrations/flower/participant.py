@@ -21,6 +21,7 @@ from veil.integrations.flower.vectors import Model, model_of, with_metrics
 from veil.random import SecureGenerator
 from veil.secagg import Client, FileReplayGuard, Policy
 from veil.secagg.identity import Identity
+from veil.secagg.proposal import Proposal
 from veil.secagg.replay import MemoryReplayGuard
 
 if TYPE_CHECKING:
@@ -122,8 +123,9 @@ class Participant:
         return answers[step.name](step.payload)
 
     def _advertise(self, step: Step, store: Store) -> bytes:
-        terms = Terms.decode(step.payload)
-        self._check_terms(terms)
+        proposed = Terms.decode(step.payload)
+        self._check_terms(proposed, store.policy)
+        terms = proposed.accepted()
         client = Client(
             terms.config,
             self._client_id(terms, store),
@@ -136,7 +138,8 @@ class Participant:
         store.begin(step.session, Session(terms, client))
         return advert
 
-    def _check_terms(self, terms: Terms) -> None:
+    def _check_terms(self, terms: Terms[Proposal], policy: Policy) -> None:
+        """Compare what is proposed with what this site has, before anything is derived from it."""
         if terms.metrics != dict(self.metrics):
             raise PolicyRefused(
                 f"metrics: this site sends {dict(self.metrics)}, the server asks for "
@@ -147,9 +150,10 @@ class Participant:
                 "privacy: the server's mechanism is not this site's; give both sides the same "
                 "parameters"
             )
+        policy.check_config(terms.config)
         check_session(self.privacy, terms.config)
 
-    def _client_id(self, terms: Terms, store: Store) -> int:
+    def _client_id(self, terms: Terms[Config], store: Store) -> int:
         if store.policy.roster is not None:
             return place_of(store.identity, store.policy.roster)
         if terms.client is None:

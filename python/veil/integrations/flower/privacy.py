@@ -20,6 +20,7 @@ from veil.fl.sites import Site
 from veil.integrations.flower.vectors import Contribution, Model
 from veil.random import SecureGenerator
 from veil.secagg import Config
+from veil.secagg.proposal import Proposal
 
 __all__ = ["check_incoming", "check_plan", "check_session", "noisy_change", "of_session"]
 
@@ -52,8 +53,8 @@ def check_plan(privacy: Any, task: Task | None, sites: Sequence[Site], *, rounds
         )
 
 
-def check_session(privacy: Any, config: Config) -> None:
-    """Refuse a session that is not the mechanism's, at either side.
+def check_session(privacy: Any, config: Proposal) -> None:
+    """Refuse a session that is not the mechanism's, at either side; nothing is derived from it.
 
     Raises
     ------

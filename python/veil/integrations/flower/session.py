@@ -10,7 +10,7 @@ from typing import Any
 from veil.errors import MalformedMessage, ProtocolError
 from veil.integrations.flower.envelope import Step
 from veil.integrations.flower.terms import Terms
-from veil.secagg import Roster, Server, Sum
+from veil.secagg import Config, Roster, Server, Sum
 from veil.secagg.messages import Advert
 
 __all__ = ["ServerSession"]
@@ -33,7 +33,9 @@ class ServerSession:
         Every site's identity; its ids are used and signatures checked.
     """
 
-    def __init__(self, number: int, terms: Terms, nodes: list[int], roster: Roster | None) -> None:
+    def __init__(
+        self, number: int, terms: Terms[Config], nodes: list[int], roster: Roster | None
+    ) -> None:
         self.number = number
         self.terms = terms
         self.invited = sorted(nodes)
@@ -123,7 +125,7 @@ class ServerSession:
         """Names of the sites in a sum."""
         return tuple(sorted(self.name(self._node_of[client]) for client in opened.survivors))
 
-    def _terms_for(self, at: int, node: int) -> Terms:
+    def _terms_for(self, at: int, node: int) -> Terms[Config]:
         if self._roster is not None:
             return self.terms
         values: dict[str, Any] = self.terms.to_dict()

@@ -19,7 +19,7 @@ from veil._optional import require
 from veil.errors import MalformedMessage, ProtocolError
 from veil.integrations.flower.envelope import Envelope, Step
 from veil.integrations.flower.terms import Terms
-from veil.secagg import Client, Policy
+from veil.secagg import Client, Config, Policy
 from veil.secagg.identity import Identity
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _log = logging.getLogger("veil.flower")
 class Session:
     """One session at this site."""
 
-    terms: Terms
+    terms: Terms[Config]
     client: Client
 
 

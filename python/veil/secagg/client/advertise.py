@@ -23,8 +23,9 @@ class Start:
         ------
         StateReplayed
             If this client has used a label of this run that is not below this one.
+        PolicyRefused
+            If the replay guard has no room for another run.
         """
-        session.policy.replay.advance(session.run_name, session.round_number)
         kem = session.config.kem
         mu = session.random_bytes(32)
         transport = session.random_bytes(32), session.random_bytes(64)
@@ -37,4 +38,6 @@ class Start:
             signature=b"",
         )
         advert = replace(unsigned, signature=session.sign(advert_digest(unsigned)))
-        return advert.encode(), AwaitRoster(mu, transport, leaf_of(advert))
+        leaf = leaf_of(advert)
+        session.policy.replay.begin(session.run_name, session.round_number, leaf)
+        return advert.encode(), AwaitRoster(mu, transport, leaf)

@@ -19,6 +19,7 @@ from veil.secagg.client.unmask import AwaitQuorum, AwaitSurvivors, Finished
 from veil.secagg.client.vectors import check_vector, check_weight
 from veil.secagg.config import Config
 from veil.secagg.policy import Policy
+from veil.secagg.replay import MemoryReplayGuard
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -33,10 +34,11 @@ State = Start | AwaitRoster | AwaitRelay | AwaitSurvivors | AwaitQuorum | Finish
 class Client:
     """One client in one round of secure aggregation.
 
-    The server learns the sum of the survivors' vectors, who took part at each round, and nothing
-    else, if at most ``config.corrupt`` clients collude with it, X25519 or ML-KEM-768 holds,
-    AES-256 and SHA-256 behave as a PRF and a random oracle, and, for a malicious server, Ed25519
-    holds while the round runs and the roster was pinned out of band.
+    Per session, the server learns the sum of the survivors' vectors, who took part at each round,
+    and nothing else, if at most ``config.corrupt`` clients collude with it, X25519 or ML-KEM-768
+    holds, AES-256 and SHA-256 behave as a PRF and a random oracle, and, for a malicious server,
+    Ed25519 holds while the round runs and the roster was pinned out of band. What several sums tell
+    together is bounded by differential privacy alone; see `Policy` for sets that differ by few.
 
     Parameters
     ----------
@@ -61,7 +63,8 @@ class Client:
     Raises
     ------
     PolicyRefused
-        If the policy does not allow the configuration, or a malicious session lacks an identity.
+        If the policy does not allow the configuration, its roster has not this client's key under
+        its id, or sets of survivors are to be compared and the replay guard is one in memory.
     ValueError
         If `client_id` or `round_number` is out of range.
 
@@ -88,8 +91,12 @@ class Client:
         if not 0 <= round_number < 1 << 63:
             raise ValueError(f"round_number: expected 0 to 2**63 - 1, got {round_number}")
         policy.check_config(config)
-        if config.adversary == "malicious" and identity_key is None:
-            raise PolicyRefused("identity_key: a malicious-server session needs one, got None")
+        _check_identity(policy, client_id, identity_key)
+        if policy.min_set_difference is not None and isinstance(policy.replay, MemoryReplayGuard):
+            raise PolicyRefused(
+                "replay: expected a FileReplayGuard with min_set_difference, got one in memory, "
+                "which forgets the sets that were signed when the process ends"
+            )
         self._session = Session(
             config, client_id, identity_key, policy, run_id, round_number, beacon, rng
         )
@@ -205,6 +212,8 @@ class Client:
         PolicyRefused, ContextMismatch
             If the server may be malicious and the context is not of `veil.secagg.context`, or of
             another version of it; the session is over.
+        StateReplayed
+            If this client has masked under the context in another session.
         TypeError, ValueError
             If the vector, weight, context or generator do not fit; the session goes on.
 
@@ -248,6 +257,8 @@ class Client:
 
         Raises
         ------
+        PolicyRefused
+            If the set differs by too few from one signed before (``Policy.min_set_difference``).
         ProtocolError
             If the message breaks a rule, or the call is out of order; the session is over.
         """
@@ -357,8 +368,8 @@ class Client:
             beacon=beacon,
             rng=rng,
         )
-        if not isinstance(opened.state, Start):
-            client._session.require_guard()
+        if not isinstance(opened.state, Start | Finished):
+            client._session.require_guard(opened.state.leaf)
         client._state, client._last = opened.state, opened.last
         return client
 
@@ -377,3 +388,18 @@ class Client:
             raise
         self._state, self._last = following, (asked, message)
         return message
+
+
+def _check_identity(policy: Policy, client_id: int, identity_key: Ed25519PrivateKey | None) -> None:
+    """Refuse a client that the roster of its own policy does not know."""
+    if policy.roster is None:
+        return
+    if identity_key is None:
+        raise PolicyRefused("identity_key: a malicious-server session needs one, got None")
+    pinned = policy.roster.get(client_id)
+    own = identity_key.public_key().public_bytes_raw()
+    if pinned is None or pinned.public_bytes_raw() != own:
+        raise PolicyRefused(
+            f"roster: expected this client's own key under its id {client_id}, got "
+            f"{'no member' if pinned is None else 'another key'}; exchange rosters again"
+        )

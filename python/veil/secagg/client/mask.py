@@ -26,6 +26,7 @@ __all__ = ["AwaitRelay"]
 class AwaitRelay:
     """After round 1: holds all secrets of the session."""
 
+    leaf: bytes
     sid: bytes
     order: tuple[int, ...]
     mu: bytes = field(repr=False)
@@ -61,12 +62,13 @@ class AwaitRelay:
         live = self._check_shared(session, relay, graph)
         held = self._open_shares(session, relay, live)
         masks = self._mask_keys(session, relay, live, context)
-        session.advance(self.sid, 2)
+        session.advance(self.leaf, 2, context=context)
         room = Masked.room(session.client_id, self.sid, context, session.config)
         with room.payload as out:
             mask_and_pack(session.config, masks, vector, weight, rng, out=out, threads=threads)
         shared = tuple(relay.shared)
-        return room.message(), AwaitSurvivors(self.sid, self.order, shared, held, context)
+        following = AwaitSurvivors(self.leaf, self.sid, self.order, shared, held, context)
+        return room.message(), following
 
     def _graph(self, session: Session) -> Neighbourhood:
         return Neighbourhood(self.order, session.config.thresholds(len(self.order)).k)

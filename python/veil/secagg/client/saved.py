@@ -22,7 +22,7 @@ from veil.secagg.keys import PublicKeys
 
 __all__ = ["Saved", "open_state", "seal_state"]
 
-_FORMAT = b"veil/secagg-state/1"
+_FORMAT = b"veil/secagg-state/2"
 _STATES = {
     state.__name__: state
     for state in (Start, AwaitRoster, AwaitRelay, AwaitSurvivors, AwaitQuorum, Finished)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from veil.errors import PolicyRefused
 from veil.secagg.config import Config
 from veil.secagg.policy import Policy
 from veil.secagg.transcript import label_of
+from veil.secagg.wire import digest
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -77,22 +79,37 @@ class Session:
         """Name of this client's rounds in the replay guard."""
         return f"run {self.run_id} client {self.client_id}"
 
-    def require_guard(self) -> None:
+    def require_guard(self, leaf: bytes) -> None:
         """Refuse a replay guard that did not see this session begin: it would refuse nothing.
 
         Raises
         ------
         PolicyRefused
-            If the guard has no number of this round or above.
+            If the guard does not know the session.
         """
-        last = self.policy.replay.last(self.run_name)
-        if last is None or last < self.round_number:
+        if not self.policy.replay.knows(leaf):
             raise PolicyRefused(
-                f"replay: expected the guard that was used before, which knows round "
-                f"{self.round_number} of {self.run_name}; this one knows {last}, and would let the "
-                "state be used twice; give the policy the FileReplayGuard of the session"
+                f"replay: expected the guard that was used before, which knows this session of "
+                f"round {self.round_number} of {self.run_name}; this one does not, and would let "
+                "the state be used twice; give the policy the FileReplayGuard of the session"
             )
 
-    def advance(self, name: bytes, step: int) -> None:
-        """Use a step of the session (named by its id, or by this client's leaf) once for all."""
-        self.policy.replay.advance(f"session {name.hex()} client {self.client_id}", step)
+    def advance(self, leaf: bytes, step: int, *, context: bytes = b"") -> None:
+        """Use a step of the session, named by this client's leaf, once for all.
+
+        By the leaf, not the session id: a restored copy could be shown another roster, and the same
+        seed in two sessions would let the server call this client dead in one, alive in the other.
+        """
+        own = digest("veil/used-context/1", self.client_id, context) if context else b""
+        self.policy.replay.advance(leaf, step, context=own)
+
+    def sign_set(self, leaf: bytes, step: int, survivors: Iterable[int]) -> None:
+        """Use a step that opens a set, unless the policy finds it too near to an earlier one.
+
+        Members are remembered by their keys, since another roster may give their ids to others.
+        """
+        apart, roster = self.policy.min_set_difference, self.policy.roster
+        if apart is None or roster is None:
+            return self.advance(leaf, step)
+        members = [roster[client].public_bytes_raw() for client in survivors]
+        self.policy.replay.advance(leaf, step, members=members, apart=apart)

@@ -45,8 +45,6 @@ class AwaitRoster:
         graph = self._check_cohort(session, roster)
         peers = self._check_adverts(session, roster, graph)
         sid = session_id(session.label, session.config, roster.leaves)
-        # By the leaf, not the sid: a restored copy could be shown another roster, and the same seed
-        # in two sessions would let the server call this client dead in one, alive in the other.
         session.advance(self.leaf, 1)
         return self._share_out(session, sid, graph, peers)
 
@@ -91,6 +89,7 @@ class AwaitRoster:
         }
         out = Shares(me, sid, keys.self_commitment(sid, me, b), sent)
         following = AwaitRelay(
+            leaf=self.leaf,
             sid=sid,
             order=graph.order,
             mu=self.mu,

@@ -26,6 +26,7 @@ class Finished:
 class AwaitSurvivors:
     """After round 2: holds the neighbours' shares, no key of its own."""
 
+    leaf: bytes
     sid: bytes
     order: tuple[int, ...]
     shared: tuple[int, ...]
@@ -38,7 +39,7 @@ class AwaitSurvivors:
             raise ProtocolError("confirm: an honest-but-curious session has no such round")
         survivors = self._check_survivors(session, message)
         following = AwaitQuorum(self, survivors)
-        session.advance(self.sid, 3)
+        session.sign_set(self.leaf, 3, survivors)
         signature = session.sign(following.statement(session))
         return Confirm(session.client_id, self.sid, signature).encode(), following
 
@@ -50,7 +51,7 @@ class AwaitSurvivors:
 
     def open_sum(self, session: Session, survivors: tuple[int, ...]) -> tuple[bytes, Finished]:
         """Give one share of each secret that this client holds, never both of one owner."""
-        session.advance(self.sid, 4)
+        session.advance(self.leaf, 4)
         alive = set(survivors)
         self_shares = {j: both[1] for j, both in self.held.items() if j in alive}
         key_shares = {j: both[0] for j, both in self.held.items() if j not in alive}
@@ -85,6 +86,11 @@ class AwaitQuorum:
 
     before: AwaitSurvivors
     survivors: tuple[int, ...]
+
+    @property
+    def leaf(self) -> bytes:
+        """Entry of this client in the session id."""
+        return self.before.leaf
 
     @property
     def sid(self) -> bytes:

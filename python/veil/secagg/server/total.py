@@ -37,12 +37,8 @@ class RingTotal:
         self.words: NDArray[Any] = self._buffer[self._buffer.size - size :].view(word)
 
     def weight(self) -> int | None:
-        """Sum of the weights, from the limbs in front; None when unweighted."""
-        config = self._config
-        if config.weight_max is None:
-            return None
-        limbs = self.words[: config.weight_limbs].tolist()
-        return sum(int(limb) << (config.codec.bits * at) for at, limb in enumerate(limbs))
+        """Sum of the weights, from the element in front; None when unweighted."""
+        return None if self._config.weight_max is None else int(self.words[0])
 
     def decode(self, count: int, factor: float) -> NDArray[np.float64]:
         """Turn the sum of `count` inputs into numbers times `factor`; the words are gone."""
