@@ -96,6 +96,7 @@ def test_payload_takes_ring_bits_per_value(cohort):
     assert 50_000 * 26 / 8 <= len(masked.data) <= 50_000 * 26 / 8 + 512
 
 
+@pytest.mark.filterwarnings("ignore:sums were opened over sets")
 @pytest.mark.parametrize(
     ("malicious", "exchange"),
     [(m, e) for m, last in LAST_EXCHANGE.items() for e in range(1, last + 1)],
@@ -133,6 +134,7 @@ def test_run_without_a_completed_round_is_an_error(cohort):
         _ = strategy.history
 
 
+@pytest.mark.filterwarnings("ignore:sums were opened over sets")
 def test_late_reply_does_not_count_in_the_exchange_that_follows(cohort, malicious):
     c = cohort(malicious=malicious)
     late = []
@@ -167,6 +169,7 @@ def test_fraction_of_the_nodes_is_sampled_anew_each_round(cohort):
     assert [len(s) for s in survivors(strategy)] == [3, 3, 3]
 
 
+@pytest.mark.filterwarnings("ignore:sums were opened over sets")
 @pytest.mark.parametrize("first", [1, 3, 4, 5])
 def test_stragglers_are_waited_for_no_longer_than_patience_in_every_exchange(cohort, first):
     c = cohort()

@@ -19,7 +19,7 @@ from veil.integrations.flower.terms import Terms, describe_privacy
 from veil.integrations.flower.turn import Train, Turn, Work
 from veil.integrations.flower.vectors import Model, model_of, with_metrics
 from veil.random import SecureGenerator
-from veil.secagg import Client, FileReplayGuard, Policy
+from veil.secagg import Client, Config, FileReplayGuard, Policy
 from veil.secagg.identity import Identity
 from veil.secagg.proposal import Proposal
 from veil.secagg.replay import MemoryReplayGuard

@@ -37,13 +37,17 @@ _log = logging.getLogger("veil.flower")
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a round gave: the sum, who is in it, who was refused, and the bytes that moved."""
+    """What a round gave: the sum, who is in it, who was refused, and the bytes that moved.
+
+    Two sums without noise in them show nothing of one site if the sets are `apart` sites apart.
+    """
 
     total: Sum
     survivors: tuple[str, ...]
     refused: Mapping[str, str]
     bytes_up: int
     bytes_down: int
+    apart: int
 
 
 @dataclass(slots=True)
@@ -138,7 +142,10 @@ class Rounds:
                          self._group, error)  # fmt: skip
             return None
         refused = self._report(session)
-        return Opened(total, session.survivors(total), refused, *self._moved)
+        config = session.terms.config
+        apart = config.corrupt + 2 if config.noise is None else 0
+        up, down = self._moved
+        return Opened(total, session.survivors(total), refused, up, down, apart)
 
     def _invite(self, nodes: Sequence[int]) -> ServerSession:
         self._number += 1

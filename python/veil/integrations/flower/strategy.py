@@ -23,6 +23,7 @@ from veil.integrations.flower.exchange import PollingGrid
 from veil.integrations.flower.privacy import check_plan, check_session
 from veil.integrations.flower.progress import Progress
 from veil.integrations.flower.rounds import Opened, Rounds
+from veil.integrations.flower.sets import warn_of_near_sets
 from veil.integrations.flower.terms import describe_privacy
 from veil.integrations.flower.vectors import Model, check_metrics, metrics_from, model_of
 from veil.integrations.flower.wrapped import check_wrapped, reply_of
@@ -104,6 +105,12 @@ class SecureStrategy:
     ValueError
         If an argument is out of range.
 
+    Warns
+    -----
+    VeilWarning
+        If a sum without noise in it is opened over a set of sites that differs from that of another
+        round by fewer than ``corrupt + 2``: whoever sees both sums sees their difference.
+
     Notes
     -----
     The strategy inside must send all nodes the same: masks are bound to it, see `secagg_mod`. A
@@ -158,6 +165,7 @@ class SecureStrategy:
         self._grid: PollingGrid | None = None
         settings = [codec, privacy, repr(self._limits), repr(self._metrics)]
         self._progress = Progress(strategy, settings, checkpoint)
+        self._opened: set[frozenset[str]] = set()
         self._last: int | None = None
         self._began = 0.0
         self.refused: dict[str, str] = {}
@@ -317,6 +325,7 @@ class SecureStrategy:
         if opened is None:
             return None, None
         self.refused = dict(opened.refused)
+        self._compare_sets(opened)
         model, weight, metrics = self._mean(opened)
         reply = reply_of(self.strategy, model, weight, metrics)
         arrays, given = self.strategy.aggregate_train(number, [reply])
@@ -433,6 +442,12 @@ class SecureStrategy:
             rng=SecureGenerator(),
         )
         return released.mean()
+
+    def _compare_sets(self, opened: Opened) -> None:
+        state = self._progress.state
+        earlier = {frozenset(done.survivors) for done in (state.rounds if state else ())}
+        warn_of_near_sets(opened.survivors, earlier | self._opened, apart=opened.apart)
+        self._opened.add(frozenset(opened.survivors))
 
     def _charge(self, layout: Layout, number: int) -> None:
         """Charge a round before any site samples; the plan is reserved before the first."""
