@@ -29,9 +29,9 @@ _NEVER = 5  # the protocol has rounds 0 to 4
 class SecureSum:
     """Sum updates with `veil.secagg`, every party in this process.
 
-    The server learns the sum, who took part, and, when weighted, the sum of the weights; see
-    `veil.secagg.Client` for the assumptions. Values are clipped to the codec's range and rounded to
-    its lattice.
+    In each round the server learns the sum, who took part, and, when weighted, the sum of the
+    weights; see `veil.secagg.Client` for the assumptions. Values are clipped to the codec's range
+    and rounded to its lattice.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Secure aggregation: a server learns the sum of its clients' vectors and nothing else."""
+"""Secure aggregation: per session, a server learns its clients' sum and nothing else."""
 
 from veil.secagg.client import Client
 from veil.secagg.config import Config, Thresholds

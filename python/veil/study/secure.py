@@ -121,13 +121,14 @@ def words(n_sites: int) -> dict[str, str]:
     together = n_sites - dropout - _CORRUPT
     vanish = f"{dropout} may vanish in a round" if dropout else "none may vanish in a round"
     return {
-        "protects": "Records stay at their site. The server sees only the sum of the updates, who "
-        "took part and the total of their training rows, never a single site's update, even if it "
-        "deviates from the protocol. Assumed: sites know one another's identity keys; X25519 with "
-        f"ML-KEM-768, Ed25519 and AES-256 hold; at most {_CORRUPT} site colludes with the server; "
-        f"{vanish}.",
+        "protects": "Records stay at their site. In each round the server sees only the sum of the "
+        "updates, who took part and the total of their training rows, never a single site's "
+        "update, even if it deviates from the protocol. Assumed: sites know one another's identity "
+        f"keys; X25519 with ML-KEM-768, Ed25519 and AES-256 hold; at most {_CORRUPT} site "
+        f"colludes with the server; {vanish}.",
         "does_not_protect": "The released model is not differentially private: the sums and the "
-        "model may reveal patients to the server and to everyone who receives the model, and a sum "
+        "model may reveal patients to the server and to everyone who receives the model; two "
+        "rounds whose sites differ by one show that site's update to the server; and a sum "
         f"may hold as few as {together} honest sites. Features' means, variances and categories "
         "leave the site too.",
         "trusted": "Nobody with a single update: the server and up to "

@@ -256,6 +256,21 @@ def test_no_weight_and_no_count_leaves_a_site(sites, stream):
             dp.release(Sum(np.zeros(4), 7.0, tuple("abc")), task=TASK, params={}, rng=None)
 
 
+def test_a_site_s_policy_accepts_this_mechanism_s_sessions_alone():
+    dp = distributed()
+    policy = dp.policy(min_cohort=3, roster=None)
+    config = dp.secure_sum(adversary="honest-but-curious").config(sites=3, length=dp.length)
+    policy.check_config(config)
+    other = distributed(noise_multiplier=1.9).secure_sum(adversary="honest-but-curious")
+    with pytest.raises(veil.errors.PolicyRefused, match=r"codec|noise"):
+        policy.check_config(other.config(sites=3, length=dp.length))
+    plain = dataclasses.replace(config, noise=None, weight_max=100)
+    with pytest.raises(veil.errors.PolicyRefused, match=r"weight_max: .* expects None"):
+        policy.check_config(plain)
+    with pytest.raises(veil.errors.PolicyRefused, match="noise"):
+        policy.check_config(dataclasses.replace(config, noise=None))
+
+
 def test_all_parties_agree_on_lattice_noise_and_thresholds():
     config = distributed().secure_sum(adversary="malicious").config(sites=3, length=4)
     other = distributed(noise_multiplier=1.9).secure_sum(adversary="malicious")

@@ -42,9 +42,9 @@ def secagg_mod(
 ) -> Callable[[Message, Context, ClientAppCallable], Message]:
     """Make a mod that masks what a ClientApp's training sends.
 
-    The server learns the sum over the sites of the model's changes, of the example counts if the
-    session is weighted, and of the metrics named here: nothing else leaves, not even in an error's
-    text. Assumptions: those of `veil.secagg.Client`.
+    Per session, the server learns the sum over the sites of the model's changes, of the example
+    counts if the session is weighted, and of the metrics named here: nothing else leaves, not even
+    in an error's text. Assumptions: those of `veil.secagg.Client`.
 
     Parameters
     ----------

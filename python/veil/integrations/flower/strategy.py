@@ -47,9 +47,9 @@ class SecureStrategy:
     """A Flower strategy whose server sees sums alone.
 
     Wraps a strategy that reads nothing but the weighted mean of its replies (FedAvg, FedAvgM,
-    FedProx, FedAdam, FedAdagrad, FedYogi). Sites use `secagg_mod` or `task_app`. The server learns
-    the sum of the sites' model changes, of their weights if `weight_max` is given, of the metrics
-    named, and who took part; see `veil.secagg.Client` for the assumptions.
+    FedProx, FedAdam, FedAdagrad, FedYogi). Sites use `secagg_mod` or `task_app`. Per round, the
+    server learns the sum of the sites' model changes, of their weights if `weight_max` is given, of
+    the metrics named, and who took part; see `veil.secagg.Client` for the assumptions.
 
     Parameters
     ----------
