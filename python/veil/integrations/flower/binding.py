@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from flwr.app import Context, Message
 
     from veil.integrations.flower.terms import Terms
+    from veil.secagg import Config
 
 __all__ = ["Shown"]
 
@@ -45,7 +46,7 @@ class Shown:
         shown.content = without_envelope(message.content)
         return cls(shown, dict(node.run_config))
 
-    def context(self, terms: Terms, session: int) -> bytes:
+    def context(self, terms: Terms[Config], session: int) -> bytes:
         """Hash it with the session's terms; to be called before the app, which may change it."""
         content, metadata = self.message.content, self.message.metadata
         agreed = {name: v for name, v in terms.to_dict().items() if name not in _SITES_OWN}

@@ -79,7 +79,7 @@ class Turn:
         self._ledger: Ledger | None = None
         self._account: SiteAccount | None = None
 
-    def admit(self, terms: Terms, *, first: bool) -> None:
+    def admit(self, terms: Terms[Config], *, first: bool) -> None:
         """Refuse an invitation to a round that could not be answered later.
 
         Whether the data load and fit is one bit about them. It is told once in a run, before any
