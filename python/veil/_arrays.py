@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from veil.errors import DataError
+
 __all__ = [
     "Floats",
     "array",
@@ -27,6 +29,7 @@ __all__ = [
     "floats",
     "is_tensor",
     "on_accelerator",
+    "unmasked",
 ]
 
 _FORMATS = {
@@ -83,7 +86,10 @@ def array(x: Any, name: str) -> npt.NDArray[Any]:
     ------
     TypeError
         If `x` is none of these, or does not live in main memory.
+    DataError
+        If it is a masked array with a masked entry.
     """
+    x = unmasked(name, x)
     if isinstance(x, np.ndarray):
         return x.view(np.uint16) if x.dtype.name == "bfloat16" else x
     if is_tensor(x):
@@ -97,6 +103,22 @@ def array(x: Any, name: str) -> npt.NDArray[Any]:
                 f"{type(x).__name__} that NumPy cannot view ({error})"
             ) from error
     raise TypeError(f"{name}: expected a NumPy array or a torch tensor, got {type(x).__name__}")
+
+
+def unmasked(name: str, x: Any) -> Any:
+    """Return `x`, a masked array without a masked entry as a plain one, or raise DataError.
+
+    What lies behind a mask is still there: arithmetic elsewhere would use it, or only its row.
+    """
+    if not isinstance(x, np.ma.MaskedArray):
+        return x
+    hidden = np.flatnonzero(np.ma.getmaskarray(x))
+    if hidden.size:
+        raise DataError(
+            f"{name}: expected no masked entries, got {hidden.size} of {x.size}, the first at "
+            f"{int(hidden[0])} (counted from 0); drop them or fill them in by a public rule"
+        )
+    return np.asarray(x)
 
 
 def _tensor_view(x: Any, name: str) -> npt.NDArray[Any]:
@@ -162,6 +184,7 @@ def dtype_name(name: str, array: Any) -> str:
             )
         name_of: str = str(array.dtype).removeprefix("torch.")
         return name_of
+    unmasked(f"params[{name!r}]", array)
     if not isinstance(array, np.ndarray):
         raise TypeError(
             f"params[{name!r}]: expected an ndarray or tensor, got {type(array).__name__}"

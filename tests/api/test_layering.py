@@ -32,7 +32,7 @@ ARROWS = {
     "random": {"_core"},
     "_core": set(),
 }
-LEAVES = {"errors", "_arrays", "_optional"}
+LEAVES = {"errors", "_arrays", "_checks", "_optional", "columns"}
 # What the package's own __init__ offers to every module.
 ROOT_NAMES = {"__version__", "core_info", "set_num_threads"}
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from veil import _arrays
+from veil.columns import as_text, as_whole, entries, families, unit_keys
 from veil.dp._inputs import require_finite
 from veil.dp.events import check_count
 from veil.errors import DataError
@@ -16,33 +16,8 @@ __all__ = ["MOST_ROWS", "categories_of", "kept_rows", "numbers"]
 MOST_ROWS = 2**31
 
 
-def _family(column: Any) -> str:
-    return type(column).__module__.partition(".")[0]
-
-
-def _as_array(name: str, column: Any) -> npt.NDArray[Any]:
-    """Return a one-dimensional array; missing entries of data frames are refused."""
-    family = _family(column)
-    missing = 0
-    if family == "pandas":
-        missing = int(column.isna().sum())
-        array = column.to_numpy() if missing else _pandas_array(column)
-    elif family == "polars":
-        missing = int(column.null_count())
-        array = column.to_numpy() if not missing else np.empty(0)
-    elif isinstance(column, list | tuple):
-        array = np.asarray(column)
-    else:
-        array = _arrays.array(column, name)
-    if missing:
-        raise DataError(
-            f"{name}: expected no missing values, got {missing} of {len(column)}; drop or fill "
-            "them by a public rule"
-        )
-    if array.ndim != 1:
-        raise DataError(f"{name}: expected one dimension, got shape {array.shape}")
-    if array.size == 0:
-        raise DataError(f"{name}: expected at least one row, got none")
+def _entries(name: str, column: Any) -> npt.NDArray[Any]:
+    array = entries(name, column)
     if array.size > MOST_ROWS:
         raise DataError(
             f"{name}: expected at most 2^31 rows, got {array.size}; sums could overflow 64 bits"
@@ -50,22 +25,11 @@ def _as_array(name: str, column: Any) -> npt.NDArray[Any]:
     return array
 
 
-def _pandas_array(column: Any) -> npt.NDArray[Any]:
-    kind = getattr(column.dtype, "kind", "O")
-    if kind in "iufb":
-        # Nullable types would otherwise become objects.
-        return np.asarray(column.to_numpy(dtype=np.dtype(f"{kind}{_item_size(column)}")))
-    return np.asarray(column.to_numpy())
-
-
-def _item_size(column: Any) -> int:
-    return int(getattr(column.dtype, "itemsize", 8))
-
-
 def numbers(name: str, column: Any, *, finite: bool = True) -> npt.NDArray[Any]:
     """Return a column of finite numbers: floats as they are, booleans and integers as integers.
 
-    With ``finite=False`` the caller looks for NaN and infinity itself.
+    Lists and other columns of no declared type become float64, whatever they hold. With
+    ``finite=False`` the caller looks for NaN and infinity itself.
 
     Raises
     ------
@@ -74,7 +38,9 @@ def numbers(name: str, column: Any, *, finite: bool = True) -> npt.NDArray[Any]:
     DataError
         If it is empty, not one-dimensional, or holds missing, NaN or infinite entries.
     """
-    array = _as_array(name, column)
+    array = _entries(name, column)
+    if array.dtype.kind == "O":
+        array = _as_floats(name, array)
     if array.dtype.kind == "b":
         return array.view(np.uint8)
     if array.dtype.kind not in "iuf":
@@ -84,23 +50,41 @@ def numbers(name: str, column: Any, *, finite: bool = True) -> npt.NDArray[Any]:
     return array
 
 
+def _as_floats(name: str, objects: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    kinds = families(objects)
+    if not kinds <= {"booleans", "integers", "floats"}:
+        raise TypeError(f"{name}: expected numbers, got {' and '.join(sorted(kinds))}")
+    try:
+        return objects.astype(np.float64)
+    except OverflowError as error:
+        raise DataError(
+            f"{name}: expected finite values, got an integer beyond a float's range"
+        ) from error
+
+
 def categories_of(name: str, column: Any) -> npt.NDArray[Any]:
-    """Return a column of categories: strings, integers or booleans.
+    """Return a column of categories: strings, integers or booleans, of one kind.
 
     Raises
     ------
     TypeError
-        If it holds floats or other objects.
+        If it holds floats, other objects or several kinds: one entry must not rename the others.
     DataError
         If it is empty, not one-dimensional, or holds missing entries.
     """
-    array = _as_array(name, column)
+    array = _entries(name, column)
     if array.dtype.kind == "O":
-        if not all(isinstance(value, str) for value in array):
-            raise TypeError(f"{name}: expected categories of one type, strings or integers")
-        array = array.astype(str)
-    if array.dtype.kind == "T":
-        array = array.astype(str)
+        kinds = families(array)
+        if kinds == {"text"}:
+            return as_text(name, array, str)
+        if kinds == {"integers"}:
+            return as_whole(name, array)
+        if kinds == {"booleans"}:
+            return array.astype(np.bool_)
+        raise TypeError(
+            f"{name}: expected categories of one type, strings, integers or booleans, got "
+            f"{' and '.join(sorted(kinds))}"
+        )
     if array.dtype.kind not in "iubU":
         raise TypeError(
             f"{name}: expected categories (strings, integers or booleans), got {array.dtype}; give "
@@ -126,7 +110,7 @@ def kept_rows(
     Raises
     ------
     DataError
-        If `patient_ids` has another length or missing entries.
+        If `patient_ids` has another length, or is no column of keys (`veil.columns.unit_keys`).
     TypeError, ValueError
         If `max_rows_per_patient` is missing or wrong.
     """
@@ -143,13 +127,9 @@ def kept_rows(
             "patient contributes"
         )
     most = check_count("max_rows_per_patient", max_rows_per_patient)
-    ids = _as_array("patient_ids", patient_ids)
+    ids = unit_keys("patient_ids", patient_ids)
     if ids.size != rows:
         raise DataError(f"patient_ids: expected {rows} entries, one per row, got {ids.size}")
-    if ids.dtype.kind == "f":
-        require_finite("patient_ids", ids)
-    if ids.dtype.kind == "O":
-        ids = ids.astype(str)
     order = np.argsort(ids, kind="stable")
     grouped = ids[order]
     first = np.flatnonzero(np.r_[True, grouped[1:] != grouped[:-1]])

@@ -1,5 +1,7 @@
 """Checked inputs of a mechanism: what is finite, of a known type, and has room for the result."""
 
+import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,14 @@ from veil import _arrays, _core
 from veil.errors import DataError
 from veil.random import SecureGenerator
 
-__all__ = ["Input", "check_ledger", "generator", "require_finite"]
+__all__ = [
+    "MOST_POINT",
+    "Input",
+    "check_ledger",
+    "generator",
+    "nearest_multiples",
+    "require_finite",
+]
 
 # Integers are clamped to what a double holds exactly, as floats are: it changes no sensitivity.
 MOST_POINT = 2**52
@@ -25,7 +34,10 @@ class Input:
     x : float, int, ndarray or CPU tensor
         Of float32, float64 or an integer type.
     out : ndarray or CPU tensor, optional
-        Memory for the result: of the type of `x` for floats, int64 for integers.
+        Memory for the result: int64 with `integer`, else the type of `x` if that is a float, and
+        float64 if not.
+    integer : bool
+        Whether integer noise is added. The caller's word, for the type may depend on the data.
 
     Raises
     ------
@@ -34,26 +46,28 @@ class Input:
     ValueError
         If `out` has another shape, is not contiguous or writable, or overlaps `x` in part.
     DataError
-        If `x` holds NaN or infinity, or nothing.
+        If `x` holds NaN or infinity, a masked entry, or nothing.
     """
 
-    def __init__(self, x: Any, out: Any) -> None:
+    def __init__(self, x: Any, out: Any, *, integer: bool) -> None:
+        if not isinstance(integer, bool):
+            raise TypeError(f"integer: expected True or False, got {integer!r}")
         self._given = x
-        scalar = isinstance(x, int | float | np.number) and not isinstance(x, bool)
-        words = np.asarray(x) if scalar else _arrays.array(x, "x")
+        self.integer = integer
+        words = _words(x)
         self.scalar = words.ndim == 0 and not _arrays.is_tensor(x)
-        self.integer = words.dtype.kind in "iu" and not _is_bfloat16(x)
-        if not (self.integer or words.dtype.type in _FLOATS) or not words.dtype.isnative:
+        is_float = words.dtype.kind == "f"
+        if integer and is_float:
             raise TypeError(
-                "x: expected float32, float64 or an integer type in native byte order, got "
-                f"{getattr(x, 'dtype', words.dtype)}"
+                f"x: expected an integer type with integer=True, got {words.dtype}; round it where "
+                "its sensitivity is bounded, or leave integer=False"
             )
         if words.size == 0:
             raise DataError("x: expected at least one value, got an empty array")
-        if not self.integer:
+        if is_float:
             require_finite("x", words)
         self.words = np.ascontiguousarray(words).reshape(-1)
-        self.dtype = np.dtype(np.int64) if self.integer else words.dtype
+        self.dtype = np.dtype(np.int64 if integer else words.dtype if is_float else np.float64)
         self.shape = words.shape
         self._out = out
         if out is not None:
@@ -97,13 +111,58 @@ class Input:
                 "float32, whose values below 2^-126 count as zero; pass float64 or rescale the data"
             )
 
+    def floats(self, granularity: float) -> npt.NDArray[Any]:
+        """Return values as floats that round to the lattice as the given ones would."""
+        if self.words.dtype.kind == "f":
+            return self.words
+        return nearest_multiples(self.words, granularity)
+
     def points(self) -> npt.NDArray[np.int64]:
         """Return integer values clamped to +-2^52, as a new array."""
-        low = 0 if self.words.dtype.kind == "u" else -MOST_POINT
-        info = np.iinfo(self.words.dtype)
-        bounds = max(low, info.min), min(MOST_POINT, info.max)
-        points: npt.NDArray[np.int64] = np.clip(self.words, *bounds).astype(np.int64)
+        info = None if self.words.dtype.kind == "O" else np.iinfo(self.words.dtype)
+        low = -MOST_POINT if info is None else max(-MOST_POINT, info.min)
+        high = MOST_POINT if info is None else min(MOST_POINT, info.max)
+        points: npt.NDArray[np.int64] = np.clip(self.words, low, high).astype(np.int64)
         return points
+
+
+def _words(x: Any) -> npt.NDArray[Any]:
+    """View numbers as an array of float32, float64 or an integer type, or raise TypeError."""
+    if isinstance(x, bool):
+        raise TypeError("x: expected numbers, got bool")
+    if isinstance(x, int) and not -(2**63) <= x < 2**63:
+        return np.array(x, object)
+    words = np.asarray(x) if isinstance(x, int | float | np.number) else _arrays.array(x, "x")
+    known = words.dtype.type in _FLOATS or (words.dtype.kind in "iu" and not _is_bfloat16(x))
+    if not known or not words.dtype.isnative:
+        raise TypeError(
+            "x: expected float32, float64 or an integer type in native byte order, got "
+            f"{getattr(x, 'dtype', words.dtype)}"
+        )
+    return words
+
+
+def nearest_multiples(values: npt.NDArray[Any], granularity: float) -> npt.NDArray[np.float64]:
+    """Round integers to multiples of a power of two, ties to even, as exact floats.
+
+    A double holds 53 bits: converting first, then rounding to the lattice, would round twice and
+    move neighbours apart by more than one lattice unit. Multiples beyond 2^52 are inexact, and
+    clamped by whoever adds noise.
+    """
+    bits = math.frexp(granularity)[1] - 1
+    if values.dtype.kind == "O" or bits >= 63:
+        multiples = (round(Fraction(int(value)) / Fraction(granularity)) for value in values)
+        most = 2 * MOST_POINT
+        return np.array([min(max(m, -most), most) for m in multiples], np.float64) * granularity
+    if bits <= 0:
+        # Every integer is on the lattice; what a double does not hold is clamped anyhow.
+        return np.clip(values.astype(np.float64), -(2.0**53), 2.0**53)
+    wide = values.astype(np.uint64 if values.dtype.kind == "u" else np.int64)
+    kind = wide.dtype.type
+    points = wide >> kind(bits)
+    rest, half = wide - (points << kind(bits)), kind(1 << (bits - 1))
+    points += ((rest > half) | ((rest == half) & (points & kind(1) == 1))).astype(wide.dtype)
+    return points.astype(np.float64) * granularity
 
 
 def _is_bfloat16(x: Any) -> bool:

@@ -20,6 +20,7 @@ __all__ = [
     "LEAST_SIGMA",
     "SLACK_SHARE",
     "Lattice",
+    "choice_lattice",
     "gaussian_event",
     "gaussian_lattice",
     "gaussian_lattice_for",
@@ -100,19 +101,39 @@ def laplace_lattice(l1_sensitivity: float, epsilon: float, size: int) -> Lattice
     return Lattice(g, sensitivity / epsilon, sensitivity)
 
 
+def choice_lattice(sensitivity: float) -> tuple[float, float]:
+    """Return the lattice of scores and values to compare, and the sensitivity in its units.
+
+    It depends on the sensitivity alone, so integers and floats lie on the same one. Rounding to it
+    moves two neighbours apart by up to 1; an integer above 2^53 is rounded to a double before,
+    which is half a unit for both.
+
+    Raises
+    ------
+    ValueError
+        If the granularity is not a normal double.
+    """
+    g = _checked(sensitivity / _WIDENING)
+    return g, sensitivity / g + 1.5
+
+
 def _granularity(bound: float, sigma: float, size: int) -> float:
-    if not 2.0**-900 < bound < 2.0**900:
-        raise ValueError(
-            f"sensitivity, sigma: expected magnitudes whose lattice is a normal double, got a "
-            f"granularity of {bound:g}; rescale the data"
-        )
-    g = power_below(bound)
+    g = _checked(bound)
     if sigma / g > _MOST_SIGMA:
         raise ValueError(
             f"sigma: expected at most 2^32 lattice units of {g:g} for {size} values, got "
             f"{sigma / g:.4g}; release fewer values at once or less noise"
         )
     return g
+
+
+def _checked(bound: float) -> float:
+    if not 2.0**-900 < bound < 2.0**900:
+        raise ValueError(
+            f"sensitivity, sigma: expected magnitudes whose lattice is a normal double, got a "
+            f"granularity of {bound:g}; rescale the data"
+        )
+    return power_below(bound)
 
 
 def gaussian_event(lattice: Lattice) -> Event:

@@ -5,6 +5,7 @@ compared with enough random bits that the distance from the stated one is comput
 """
 
 import math
+import sys
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from veil import _arrays
 from veil.dp._inputs import MOST_POINT, check_ledger, generator, require_finite
-from veil.dp._lattice import power_below
+from veil.dp._lattice import choice_lattice
 from veil.dp._samplers import discrete_laplace
 from veil.dp.events import Event, check_count, check_positive
 from veil.dp.release import Release
@@ -26,8 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ExponentialMechanism", "SparseVector", "ThresholdSession"]
 
-# Rounding to the lattice widens the sensitivity by at most a thousandth.
-_WIDENING = 1000.0
+_MOST_FLOAT = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +104,8 @@ class ExponentialMechanism:
         Parameters
         ----------
         scores : array-like of float or int, shape (n_candidates,)
-            Higher is better. Candidates must be fixed without looking at the data.
+            Higher is better. Candidates must be fixed without looking at the data. Integers and
+            floats are rounded to one lattice, that of the sensitivity.
         ledger : Ledger
             Is charged before any random number is drawn.
         rng : SecureGenerator, optional
@@ -147,7 +149,7 @@ class ExponentialMechanism:
             sigma=granularity / rate,
             event=event,
             slack=slack,
-            exact_from="input" if granularity == 1.0 else "sum",
+            exact_from="sum",
             unit=ledger.unit,
             relation=ledger.relation,
             seeded=source.seeded,
@@ -156,7 +158,7 @@ class ExponentialMechanism:
 
     def _points(self, scores: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], float, float]:
         """Return scores on a lattice, its granularity, and the sensitivity in its units."""
-        array = np.asarray(scores)
+        array = np.asarray(_arrays.unmasked("scores", scores))
         if array.ndim != 1 or array.dtype.kind not in "iuf":
             raise TypeError(
                 "scores: expected one dimension of floats or integers, got "
@@ -164,13 +166,18 @@ class ExponentialMechanism:
             )
         if array.size == 0:
             raise DataError("scores: expected at least one candidate, got none")
-        if array.dtype.kind != "f":
-            clipped = np.clip(array, None if array.dtype.kind == "u" else -MOST_POINT, MOST_POINT)
-            return clipped.astype(np.int64), 1.0, float(math.ceil(self.sensitivity))
-        require_finite("scores", array)
-        g = power_below(self.sensitivity / _WIDENING)
-        scaled = np.clip(array.astype(np.float64) / g, -MOST_POINT, MOST_POINT)
-        return np.rint(scaled).astype(np.int64), g, self.sensitivity / g + 1.0
+        g, widened = choice_lattice(self.sensitivity)
+        numbers = array.astype(np.float64)
+        require_finite("scores", numbers)
+        return _points_of(numbers, g), g, widened
+
+
+def _points_of(numbers: npt.NDArray[np.float64], g: float) -> npt.NDArray[np.int64]:
+    with np.errstate(over="ignore"):  # infinite quotients are clamped too
+        points: npt.NDArray[np.int64] = np.rint(
+            np.clip(numbers / g, -MOST_POINT, MOST_POINT)
+        ).astype(np.int64)
+    return points
 
 
 def choice_error(candidates: int, rate: float) -> float:
@@ -309,11 +316,9 @@ class SparseVector:
         """
         check_ledger(ledger)
         source = generator(rng)
-        if not math.isfinite(threshold):
-            raise ValueError(f"threshold: expected a finite number, got {threshold!r}")
-        return ThresholdSession(
-            self, float(threshold), ledger, source, check_count("max_tests", max_tests), label
-        )
+        number = _finite("threshold", threshold, ValueError)
+        most = check_count("max_tests", max_tests)
+        return ThresholdSession(self, number, ledger, source, most, label)
 
 
 class ThresholdSession:
@@ -344,8 +349,8 @@ class ThresholdSession:
         max_tests: int,
         label: str,
     ) -> None:
-        self._granularity = power_below(mechanism.sensitivity / _WIDENING)
-        widened = float(math.ceil(mechanism.sensitivity / self._granularity + 1.0))
+        self._granularity, widened = choice_lattice(mechanism.sensitivity)
+        widened = float(math.ceil(widened))
         of_threshold = mechanism.epsilon / (1.0 + 2.0 ** (2.0 / 3.0))
         of_value = mechanism.epsilon - of_threshold
         threshold_noise = discrete_laplace(widened / of_threshold)
@@ -406,9 +411,7 @@ class ThresholdSession:
         DataError
             If `value` is not finite; the session goes on.
         """
-        number = float(value)
-        if not math.isfinite(number):
-            raise DataError(f"value: expected a finite number, got {value!r}")
+        number = _finite("value", value, DataError)
         with self._guard:  # two threads must not both be the one that is answered "above"
             return self._answer(number)
 
@@ -425,8 +428,20 @@ class ThresholdSession:
         return answer
 
     def _point(self, value: float) -> int:
-        scaled = min(max(value / self._granularity, -MOST_POINT), MOST_POINT)
-        return round(scaled)
+        return int(_points_of(np.array([value], np.float64), self._granularity)[0])
 
     def __reduce__(self) -> Any:
         raise TypeError("a ThresholdSession cannot be copied or pickled: its noise would repeat")
+
+
+def _finite(name: str, value: Any, error: type[ValueError]) -> float:
+    """Return a number of any type as a float; integers beyond a double's range are clamped."""
+    if isinstance(value, str | bytes | bool | np.bool_):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    try:
+        number = float(value)
+    except OverflowError:
+        return math.copysign(_MOST_FLOAT, value)
+    if not math.isfinite(number):
+        raise error(f"{name}: expected a finite number, got NaN or infinity")
+    return number

@@ -1,7 +1,7 @@
 """The Gaussian mechanism, on a lattice.
 
-Floats: g (round(x / g) + Z) with Z discrete Gaussian. Integers: x + round(N(0, sigma^2)), which is
-a post-processed Gaussian mechanism for every sigma.
+By default g (round(x / g) + Z) with Z discrete Gaussian. With ``integer=True`` x + round(N(0,
+sigma^2)), which is a post-processed Gaussian mechanism for every sigma.
 """
 
 import math
@@ -151,7 +151,7 @@ class GaussianMechanism:
         label : str
             Label of the release.
         integer : bool
-            Whether the value is of integers.
+            As the release will be given.
 
         Returns
         -------
@@ -191,6 +191,7 @@ class GaussianMechanism:
         x: Any,
         *,
         ledger: "Ledger",
+        integer: bool = False,
         rng: "SecureGenerator | None" = None,
         out: Any = None,
         label: str = "gaussian",
@@ -203,24 +204,29 @@ class GaussianMechanism:
             Of float32, float64 or integers, any shape.
         ledger : Ledger
             Is charged before any noise is drawn.
+        integer : bool, default False
+            False: noise on the lattice of `lattice`, whatever the type of `x`. True: integer noise
+            on integers, whose type must then not depend on the data.
         rng : SecureGenerator, optional
             By default a new one, seeded by the operating system.
         out : ndarray or CPU tensor, optional
-            Memory for the value: the type of `x` for floats, int64 for integers; may be `x`.
+            Memory for the value: int64 with `integer`, else the type of `x` if that is a float, and
+            float64 if not; may be `x`.
         label : str
             Label of the charge.
 
         Returns
         -------
         Release
-            The noisy value; float32 values are rounded after the noise.
+            The noisy value: floats, or with `integer` integers; float32 values are rounded after
+            the noise.
 
         Raises
         ------
         BudgetExceeded
             If the ledger refuses; nothing is drawn.
         DataError
-            If `x` is empty or holds NaN or infinity; nothing is charged.
+            If `x` is empty or holds NaN, infinity or a masked entry; nothing is charged.
         TypeError, ValueError
             If an argument is wrong; nothing is charged.
 
@@ -230,21 +236,21 @@ class GaussianMechanism:
         """
         check_ledger(ledger)
         source = generator(rng)
-        given = Input(x, out)
+        given = Input(x, out, integer=integer)
         drawn = self._noise(given.size, given.integer)
         lattice = drawn.lattice
         given.check_lattice(lattice.granularity)
         ledger.charge(drawn.event, slack=drawn.slack, label=label)
         return Release(
             value=add_noise(given, drawn.noise, lattice.granularity, source),
-            mechanism="rounded Gaussian" if given.integer else "discrete Gaussian",
+            mechanism="rounded Gaussian" if integer else "discrete Gaussian",
             granularity=lattice.granularity,
             sensitivity=float(self.l2_sensitivity),
             widened_sensitivity=lattice.sensitivity * lattice.granularity,
             sigma=float(self.sigma),
             event=drawn.event,
             slack=drawn.slack,
-            exact_from="input" if given.integer else "sum",
+            exact_from="input" if integer else "sum",
             unit=ledger.unit,
             relation=ledger.relation,
             seeded=source.seeded,
@@ -284,5 +290,6 @@ def add_noise(given: Input, noise: Any, granularity: float, rng: "SecureGenerato
         drawn += given.points()
         target.reshape(-1)[...] = drawn
     else:
-        noise.add_to_lattice(given.words, rng, granularity=granularity, out=target.reshape(-1))
+        words = given.floats(granularity)
+        noise.add_to_lattice(words, rng, granularity=granularity, out=target.reshape(-1))
     return target.item() if given.scalar and result is target else result

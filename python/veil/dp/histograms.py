@@ -163,10 +163,7 @@ def charge_of(
         (noise,), event = _noise(Budget(budget.epsilon, 0.0), most, relation)
         return event, MOST_ROWS * noise.distribution.tv_bound, budget.delta
     (noise,), event = _noise(budget, most, relation)
-    if categories is not None:
-        size = len(categories)
-    else:
-        size = bins if isinstance(bins, int) else len(bins or ()) - 1
+    size = len(categories) if categories is not None else _cells(bins) or len(_edges(bins)) - 1
     return event, size * noise.distribution.tv_bound, 0.0
 
 
@@ -187,17 +184,27 @@ def _known(
         column, most = _kept(categories_of("values", values), patient_ids, max_rows_per_patient)
         return count_categories(column, categories), names, most
     column, most = _kept(numbers("values", values, finite=False), patient_ids, max_rows_per_patient)
-    if isinstance(bins, int):
+    cells = _cells(bins)
+    if cells is not None:
         low, high = check_bounds(bounds)
-        cells = check_count("bins", bins)
         counts = count_equal("values", column, low, high, cells, clamp=False)
         return counts, tuple(np.linspace(low, high, cells + 1).tolist()), most
     _no_bounds(bounds)
+    edges = _edges(bins)
+    require_finite("values", column)
+    return count_edges(column, edges), tuple(edges.tolist()), most
+
+
+def _cells(bins: Any) -> int | None:
+    """Return the number of equal bins, or None for edges."""
+    return check_count("bins", bins) if np.ndim(bins) == 0 else None
+
+
+def _edges(bins: Any) -> npt.NDArray[np.float64]:
     edges = np.asarray(bins, dtype=np.float64)
     if edges.ndim != 1 or edges.size < 2 or not np.all(np.diff(edges) > 0):
         raise ValueError("bins: expected a number of bins or at least two ascending edges")
-    require_finite("values", column)
-    return count_edges(column, edges), tuple(edges.tolist()), most
+    return edges
 
 
 def _no_bounds(bounds: Any) -> None:

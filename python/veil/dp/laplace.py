@@ -1,4 +1,4 @@
-"""The Laplace mechanism, on a lattice: discrete Laplace noise on round(x / g), or on integers."""
+"""The Laplace mechanism: discrete Laplace noise on round(x / g), or on integers when asked for."""
 
 import math
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ class LaplaceMechanism:
     >>> ledger = veil.dp.Ledger(epsilon=1.0, delta=1e-6, unit="patient",
     ...                         relation="add-or-remove-one", mode="adaptive")
     >>> mechanism = veil.dp.LaplaceMechanism(l1_sensitivity=1.0, epsilon=0.1)
-    >>> type(mechanism.release(12, ledger=ledger).value)
+    >>> type(mechanism.release(12, ledger=ledger, integer=True).value)
     <class 'int'>
     """
 
@@ -101,7 +101,7 @@ class LaplaceMechanism:
         label : str
             Label of the release.
         integer : bool
-            Whether the value is of integers.
+            As the release will be given.
 
         Returns
         -------
@@ -118,6 +118,7 @@ class LaplaceMechanism:
         x: Any,
         *,
         ledger: "Ledger",
+        integer: bool = False,
         rng: "SecureGenerator | None" = None,
         out: Any = None,
         label: str = "laplace",
@@ -130,30 +131,35 @@ class LaplaceMechanism:
             Of float32, float64 or integers, any shape.
         ledger : Ledger
             Is charged before any noise is drawn.
+        integer : bool, default False
+            False: noise on the lattice of `lattice`, whatever the type of `x`. True: integer noise
+            on integers, whose type must then not depend on the data.
         rng : SecureGenerator, optional
             By default a new one, seeded by the operating system.
         out : ndarray or CPU tensor, optional
-            Memory for the value: the type of `x` for floats, int64 for integers; may be `x`.
+            Memory for the value: int64 with `integer`, else the type of `x` if that is a float, and
+            float64 if not; may be `x`.
         label : str
             Label of the charge.
 
         Returns
         -------
         Release
-            The noisy value; float32 values are rounded after the noise.
+            The noisy value: floats, or with `integer` integers; float32 values are rounded after
+            the noise.
 
         Raises
         ------
         BudgetExceeded
             If the ledger refuses; nothing is drawn.
         DataError
-            If `x` is empty or holds NaN or infinity; nothing is charged.
+            If `x` is empty or holds NaN, infinity or a masked entry; nothing is charged.
         TypeError, ValueError
             If an argument is wrong; nothing is charged.
         """
         check_ledger(ledger)
         source = generator(rng)
-        given = Input(x, out)
+        given = Input(x, out, integer=integer)
         event, noise, lattice = self._noise(given.size, given.integer)
         given.check_lattice(lattice.granularity)
         slack = given.size * noise.tv_bound
@@ -168,7 +174,7 @@ class LaplaceMechanism:
             sigma=scale,
             event=event,
             slack=slack,
-            exact_from="input" if given.integer else "sum",
+            exact_from="input" if integer else "sum",
             unit=ledger.unit,
             relation=ledger.relation,
             seeded=source.seeded,

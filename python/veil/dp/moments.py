@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from veil import _arrays
 from veil.dp._columns import kept_rows, numbers
 from veil.dp._query import (
     Budget,
@@ -473,7 +474,7 @@ def _bounded_column(
 def _length(values: Any) -> int:
     from veil.errors import DataError
 
-    if not hasattr(values, "__len__") or len(values) == 0:
+    if not hasattr(_arrays.unmasked("values", values), "__len__") or len(values) == 0:
         raise DataError("values: expected a column of at least one row")
     return len(values)
 

@@ -133,7 +133,7 @@ def quantiles(
     found = np.array([low + search.found[w] * spacing for w in design.wanted])
     np.clip(found, low, high, out=found)
     return answer(
-        value=float(found[0]) if isinstance(q, int | float) else found,
+        value=float(found[0]) if np.ndim(q) == 0 else found,
         mechanism="recursive quantiles by permute-and-flip",
         granularity=spacing,
         sensitivity=float(design.reach),
@@ -212,7 +212,7 @@ def design_of(
 
 
 def _wanted(q: Sequence[float] | float) -> list[float]:
-    wanted = [float(q)] if isinstance(q, int | float) else [float(value) for value in q]
+    wanted = [float(value) for value in np.atleast_1d(q)]
     if not wanted or not all(0.0 < value < 1.0 for value in wanted):
         raise ValueError(f"q: expected numbers in (0, 1), got {q!r}")
     return wanted

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from veil._arrays import unmasked
+from veil.columns import unit_keys
 from veil.errors import DataError
 
 __all__ = ["Site", "check_sites"]
@@ -35,9 +37,11 @@ class Site:
         Test rows, of the same shape per row and dtype as `x`. ``m = 0`` is allowed.
     y_test : ndarray, shape (m,)
         Test targets.
-    patients : ndarray of int or str, shape (n,), or None
-        Which patient each training row belongs to. The ids are global: one id at two sites means
-        one patient at two sites. None must be written and means that each row is its own patient.
+    patients : column of int, str, bytes or dates, shape (n,), or None
+        Which patient each training row belongs to, in any container that `veil.dp` takes; kept as
+        an array. A column that may hold one patient under two keys is refused, see
+        `veil.columns.unit_keys`. The ids are global: one id at two sites means one patient at two
+        sites. None must be written and means that each row is its own patient.
     subgroups : mapping of str to ndarray of shape (m,), optional
         Sensitive attributes of the test rows (for example ``{"sex": ..., "age": ...}``), for
         results per subgroup. Never used in training.
@@ -45,8 +49,11 @@ class Site:
     Raises
     ------
     DataError
-        If shapes or dtypes do not fit together, a value is not finite, a target is neither 0 nor
-        1, or there is no training row. The message names the site.
+        If shapes or dtypes do not fit together, a value is not finite or masked, a target is
+        neither 0 nor 1, a patient id is missing or ambiguous, or there is no training row. The
+        message names the site.
+    TypeError
+        If `patients` is a frame, or no column.
 
     Notes
     -----
@@ -71,6 +78,10 @@ class Site:
     def __post_init__(self) -> None:
         if not isinstance(self.id, str) or not self.id:
             raise DataError(f"id: expected a non-empty str, got {self.id!r}")
+        for name in ("x", "y", "x_test", "y_test"):
+            # A masked array without a mask is kept as what it holds.
+            plain = unmasked(f"site {self.id!r}: {name}", getattr(self, name))
+            object.__setattr__(self, name, plain)
         _check_rows(self.id, "x", self.x)
         _check_rows(self.id, "x_test", self.x_test)
         if len(self.x) == 0:
@@ -83,12 +94,9 @@ class Site:
         _check_targets(self.id, "y", self.y, len(self.x))
         _check_targets(self.id, "y_test", self.y_test, len(self.x_test))
         if self.patients is not None:
-            _check_column(self.id, "patients", self.patients, len(self.x))
-            if self.patients.dtype.kind not in "iuUS":
-                raise DataError(
-                    f"site {self.id!r}: patients: expected integers or strings, "
-                    f"got {self.patients.dtype}"
-                )
+            keys = unit_keys(f"site {self.id!r}: patients", self.patients)
+            _check_column(self.id, "patients", keys, len(self.x))
+            object.__setattr__(self, "patients", keys)
         for name, column in (self.subgroups or {}).items():
             _check_column(self.id, f"subgroups[{name!r}]", column, len(self.x_test))
 
@@ -153,6 +161,7 @@ def _check_rows(site: str, name: str, rows: Any) -> None:
 
 
 def _check_column(site: str, name: str, column: Any, length: int) -> None:
+    unmasked(f"site {site!r}: {name}", column)
     if not isinstance(column, np.ndarray) or column.shape != (length,):
         got = column.shape if isinstance(column, np.ndarray) else type(column).__name__
         raise DataError(

@@ -76,7 +76,7 @@ def test_float32_is_the_float64_release_rounded_once(mechanism):
 @pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64, np.uint8, np.uint64])
 def test_integers_stay_integers(mechanism, dtype):
     x = np.arange(40, dtype=dtype).reshape(8, 5)
-    released = mechanism.release(x, ledger=ledger(), rng=seeded())
+    released = mechanism.release(x, ledger=ledger(), rng=seeded(), integer=True)
     assert released.value.dtype == np.int64
     assert released.value.shape == (8, 5)
     assert released.granularity == 1.0
@@ -88,7 +88,8 @@ def test_integers_stay_integers(mechanism, dtype):
 @BOTH
 def test_scalars_stay_scalars(mechanism):
     assert isinstance(mechanism.release(3.0, ledger=ledger()).value, float)
-    assert isinstance(mechanism.release(3, ledger=ledger()).value, int)
+    assert isinstance(mechanism.release(3, ledger=ledger()).value, float)
+    assert isinstance(mechanism.release(3, ledger=ledger(), integer=True).value, int)
 
 
 @BOTH
@@ -98,7 +99,8 @@ def test_large_values_are_clamped_not_refused(mechanism):
     assert released.value[0] == pytest.approx(most)
     assert released.value[1] == pytest.approx(-most)
     huge = np.array([2**64 - 1], dtype=np.uint64)
-    assert abs(int(mechanism.release(huge, ledger=ledger()).value[0]) - 2**52) < 1000
+    clamped = mechanism.release(huge, ledger=ledger(), integer=True).value[0]
+    assert abs(int(clamped) - 2**52) < 1000
 
 
 @BOTH
@@ -192,16 +194,17 @@ def test_calibrated_release_spends_no_more_than_asked(epsilon, delta, size):
 @BOTH
 def test_charge_of_a_plan_is_what_a_release_charges(mechanism):
     for x in (np.zeros(5), np.zeros(5, np.int64)):
-        item = mechanism.charge(5, label="x", integer=x.dtype == np.int64)
-        released = mechanism.release(x, ledger=ledger(), label="x")
+        integer = x.dtype == np.int64
+        item = mechanism.charge(5, label="x", integer=integer)
+        released = mechanism.release(x, ledger=ledger(), label="x", integer=integer)
         assert (item.event, item.slack) == (released.event, released.slack)
 
 
 def test_noise_has_the_stated_scale():
     rng = seeded(7)
     n = 40_000
-    for mechanism, x in [(GAUSSIAN, np.zeros(n)), (GAUSSIAN, np.zeros(n, np.int64))]:
-        value = mechanism.release(x, ledger=ledger(), rng=rng).value
+    for x, integer in [(np.zeros(n), False), (np.zeros(n, np.int64), True)]:
+        value = GAUSSIAN.release(x, ledger=ledger(), rng=rng, integer=integer).value
         # Five standard errors of a standard deviation, at n = 40,000.
         assert np.std(value) == pytest.approx(5.0, rel=5 / math.sqrt(2 * n) + 0.002)
     wide = dp.LaplaceMechanism(l1_sensitivity=n, epsilon=0.5)
@@ -338,7 +341,7 @@ def test_noise_beyond_the_sampler_s_range_is_refused_before_any_charge():
         (dp.LaplaceMechanism(l1_sensitivity=1.0, epsilon=50.0), 0),
     ]:
         with pytest.raises(ValueError, match="expected"):
-            mechanism.release(x, ledger=book)
+            mechanism.release(x, ledger=book, integer=x.__class__ is int)
     assert book.spent().releases == 0
 
 

@@ -368,7 +368,7 @@ def test_sum_is_not_exported():
         (
             {"patient_ids": np.full(5000, math.nan), "max_rows_per_patient": 1},
             DataError,
-            "patient_ids: expected finite",
+            "patient_ids: expected no missing values, got 5000 of 5000, the first in row 0",
         ),
         (
             {"patient_ids": np.arange(5000), "max_rows_per_patient": 0},

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from veil.columns import written
 from veil.errors import DataError
 from veil.fl import _checks
 from veil.fl.layout import Layout
@@ -163,19 +164,12 @@ def check_units(sites: Sequence[Site], unit: str) -> None:
 def _check_disjoint(sites: Sequence[Site]) -> None:
     owners: dict[str, str] = {}
     for site in sites:
-        for patient in _written(np.unique(np.asarray(site.patients))):
+        for patient in written(np.asarray(site.patients)):
             if owners.setdefault(patient, site.id) != site.id:
                 raise DataError(
                     f"sites {owners[patient]!r} and {site.id!r} declare one patient; give each "
                     "patient to one site, or make ids global by putting the site's name in front"
                 )
-
-
-def _written(patients: NDArray[Any]) -> list[str]:
-    """Return ids as they are written: one site may hold them as numbers, another as text."""
-    if patients.dtype.kind == "S":
-        return [patient.decode("latin-1") for patient in patients.tolist()]
-    return [str(patient) for patient in patients.tolist()]
 
 
 def private_task(task: Task) -> PrivateTask:

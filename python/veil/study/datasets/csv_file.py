@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from veil.columns import owners, unit_keys
 from veil.errors import DataError
 from veil.study.datasets.table import Cohort, Column
 from veil.study.schema import CategoricalColumn, Schema
@@ -52,7 +53,7 @@ def load_csv(
     ------
     DataError
         If the file cannot be read, a column is missing, the target does not have two values, a
-        label, site or patient is missing, or a value is infinite.
+        label, site or patient is missing, a patient may have two spellings, or a value is infinite.
     """
     raw = _read_raw(path)
     for role, name in (("target", target), ("site", site), ("patient", patient)):
@@ -251,4 +252,4 @@ def _patients(raw: dict[str, NDArray[Any]], patient: str | None, n: int) -> NDAr
     if patient is None:
         return np.arange(n, dtype=np.int64)
     text = _complete(raw[patient], patient, "patient")
-    return np.unique(text, return_inverse=True)[1].astype(np.int64).reshape(-1)
+    return owners(unit_keys(f"patient column {patient!r}", text))[0].astype(np.int64)

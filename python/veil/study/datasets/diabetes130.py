@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veil._optional import require
+from veil.columns import owners
 from veil.errors import DataError
 from veil.study.datasets.builtin import builtin_schema
 from veil.study.datasets.diabetes130_codes import (
@@ -102,7 +103,7 @@ def load_diabetes130(
         columns=_columns(frame),
         labels=(frame["readmitted"] == "<30").to_numpy().astype(np.int8),
         sites=site,
-        patients=np.unique(patients, return_inverse=True)[1].astype(np.int64).reshape(-1),
+        patients=owners(patients)[0].astype(np.int64),
         standardise="federation",
         test_fraction=0.3,
         schema=builtin_schema("diabetes130"),
