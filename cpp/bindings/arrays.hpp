@@ -123,14 +123,26 @@ inline std::span<const std::uint8_t> bytes_of_array(const py::array& array) {
   return {static_cast<const std::uint8_t*>(array.data()), static_cast<std::size_t>(array.nbytes())};
 }
 
+// A whole number, Python's or NumPy's, clipped to the range of the result; a bool is none.
+inline long long whole_number(const py::handle& object, const std::string& name,
+                              const std::string& expected) {
+  const auto refused = [&] {
+    return py::type_error(name + ": expected " + expected + ", got " + describe(object));
+  };
+  if (PyIndex_Check(object.ptr()) == 0 || PyBool_Check(object.ptr()) != 0) throw refused();
+  const Py_ssize_t value = PyNumber_AsSsize_t(object.ptr(), nullptr);
+  if (value == -1 && PyErr_Occurred() != nullptr) {
+    PyErr_Clear();
+    throw refused();
+  }
+  return value;
+}
+
 // `threads=None` means default_threads(). Taken as an object, like every argument of a binding:
 // pybind11's own error for a mismatch prints all arguments, and one of them may be a key.
 inline int resolve_threads(const py::object& threads) {
   if (threads.is_none()) return default_threads();
-  if (!py::isinstance<py::int_>(threads)) {
-    throw py::type_error("threads: expected None or an int, got " + describe(threads));
-  }
-  const auto count = threads.cast<long long>();
+  const long long count = whole_number(threads, "threads", "None or an int");
   if (count < 1 || count > (1 << 16)) {
     throw py::value_error("threads: expected None or 1 to 65536, got " + std::to_string(count));
   }

@@ -11,11 +11,7 @@ namespace veil::bindings {
 namespace {
 
 unsigned bits_of(const py::handle& object) {
-  if (PyIndex_Check(object.ptr()) == 0) {
-    throw py::type_error("bits: expected an int, got " + describe(object));
-  }
-  const auto value = PyNumber_AsSsize_t(object.ptr(), PyExc_OverflowError);
-  if (value == -1 && PyErr_Occurred() != nullptr) throw py::error_already_set();
+  const long long value = whole_number(object, "bits", "an int");
   if (value < 1 || value > 64) {
     throw py::value_error("bits: expected 1 to 64, got " + std::to_string(value));
   }

@@ -30,6 +30,7 @@ inline SecretBuffer<std::uint8_t> keys_of(const py::sequence& keys) {
 }
 
 inline bool is_sign(const py::handle& object) {
+  if (PyBool_Check(object.ptr()) != 0) return false;
   const Py_ssize_t value = PyNumber_AsSsize_t(object.ptr(), nullptr);  // clipped, not refused
   if (value == -1 && PyErr_Occurred() != nullptr) {
     PyErr_Clear();
@@ -46,7 +47,7 @@ inline std::vector<std::int8_t> signs_of(const py::sequence& signs) {
       throw py::value_error("signs[" + std::to_string(j) + "]: expected 1 or -1, got " +
                             py::repr(object).cast<std::string>());
     }
-    all[j] = object.cast<std::int8_t>();
+    all[j] = static_cast<std::int8_t>(PyNumber_AsSsize_t(object.ptr(), nullptr));
   }
   return all;
 }

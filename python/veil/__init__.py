@@ -9,6 +9,7 @@ import logging
 from typing import Any
 
 from veil import _core, errors
+from veil._checks import whole
 
 __version__ = importlib.metadata.version("veil")
 
@@ -70,8 +71,10 @@ def set_num_threads(n: int) -> None:
     ------
     ValueError
         If `n` is negative.
+    TypeError
+        If it is no integer.
     """
-    _core.set_num_threads(n)
+    _core.set_num_threads(whole("n", n))
 
 
 def __getattr__(name: str) -> Any:

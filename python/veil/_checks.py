@@ -1,6 +1,7 @@
-"""Whole numbers in arguments: one rule for what counts as one, in every layer.
+"""Numbers in arguments: one rule for what counts as one, in every layer.
 
-Python's and NumPy's integers do, and are returned as ``int``; booleans, floats and text do not.
+Whole numbers are Python's and NumPy's integers, and are returned as ``int``; booleans, floats and
+text are none. Real numbers are returned as ``float``, so that records of them are plain JSON.
 """
 
 import operator
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["is_whole", "whole"]
+__all__ = ["fix_whole", "is_whole", "real", "whole", "whole_or_none"]
 
 
 def is_whole(value: Any) -> bool:
@@ -52,6 +53,31 @@ def whole(name: str, value: Any, *, least: int | None = None, most: int | None =
     if (least is not None and number < least) or (most is not None and number > most):
         raise ValueError(f"{name}: expected {_range(least, most)}, got {number}")
     return number
+
+
+def whole_or_none(name: str, value: Any, *, least: int | None = None) -> int | None:
+    """Return None as it is and all else as `whole` does."""
+    return None if value is None else whole(name, value, least=least)
+
+
+def fix_whole(
+    record: object, *names: str, least: int | None = None, most: int | None = None
+) -> None:
+    """Make fields of a frozen dataclass ``int``, or raise as `whole` does."""
+    for name in names:
+        value = whole(name, getattr(record, name), least=least, most=most)
+        object.__setattr__(record, name, value)
+
+
+def real(name: str, value: Any) -> float:
+    """Return a number as ``float``; TypeError if it is none, ValueError if it is too large."""
+    known = isinstance(value, int | float | np.integer | np.floating)
+    if not known or isinstance(value, bool):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name}: expected a number in a float's range") from None
 
 
 def _range(least: int | None, most: int | None) -> str:

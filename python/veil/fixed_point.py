@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veil import _arrays, _core
+from veil._checks import fix_whole, whole
 
 if TYPE_CHECKING:
     from veil.random import SecureGenerator
@@ -57,6 +58,8 @@ class FixedPoint:
     ------
     ValueError
         If a parameter is out of range, or `max_summands` needs a ring of more than 64 bits.
+    TypeError
+        If a parameter is of another type.
 
     Examples
     --------
@@ -73,14 +76,10 @@ class FixedPoint:
     noise: int = 0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.clip) and 2.0**-500 <= self.clip <= 2.0**500):
-            raise ValueError(f"clip: expected a finite number above 0, got {self.clip}")
-        if not 2 <= self.bits <= _MAX_BITS:
-            raise ValueError(f"bits: expected 2 to {_MAX_BITS}, got {self.bits}")
-        if self.max_summands < 1:
-            raise ValueError(f"max_summands: expected at least 1, got {self.max_summands}")
-        if self.noise < 0:
-            raise ValueError(f"noise: expected 0 or more, got {self.noise}")
+        self._check_clip()
+        fix_whole(self, "bits", least=2, most=_MAX_BITS)
+        fix_whole(self, "max_summands", least=1)
+        fix_whole(self, "noise", least=0)
         if self.rounding not in ("stochastic", "nearest"):
             raise ValueError(f'rounding: expected "stochastic" or "nearest", got {self.rounding!r}')
         if self.ring_bits > 64:
@@ -88,6 +87,18 @@ class FixedPoint:
             raise ValueError(
                 f"max_summands: {self.max_summands} values of {self.bits} bits{besides} need a "
                 f"ring of {self.ring_bits} bits, expected at most 64; use fewer bits or summands"
+            )
+
+    def _check_clip(self) -> None:
+        if not isinstance(self.clip, int | float | np.number) or isinstance(self.clip, bool):
+            raise TypeError(f"clip: expected a number, got {type(self.clip).__name__}")
+        object.__setattr__(self, "clip", float(self.clip))
+        if not (math.isfinite(self.clip) and self.clip > 0):
+            raise ValueError(f"clip: expected a finite number above 0, got {self.clip}")
+        if not 2.0**-500 <= self.clip <= 2.0**500:
+            raise ValueError(
+                f"clip: expected 2**-500 to 2**500 (about 3e-151 to 3e150), got {self.clip}; "
+                "rescale the values"
             )
 
     @property
@@ -201,16 +212,13 @@ class FixedPoint:
         Raises
         ------
         TypeError
-            If `total` or `out` has the wrong dtype.
+            If `total` or `out` has the wrong dtype, or `count` or `noise` is no integer.
         ValueError
             If `count` is out of range, or the total is no sum of `count` encoded vectors: masks
             did not cancel, or the words are corrupt.
         """
-        if not 1 <= count <= self.max_summands:
-            raise ValueError(f"count: expected 1 to {self.max_summands}, got {count}")
-        noise = self.noise if noise is None else noise
-        if noise < 0:
-            raise ValueError(f"noise: expected 0 or more, got {noise}")
+        count = whole("count", count, least=1, most=self.max_summands)
+        noise = self.noise if noise is None else whole("noise", noise, least=0)
         if out is None:
             out = np.empty(getattr(total, "shape", ()), np.float64)
         elif getattr(out, "shape", None) != total.shape:
@@ -255,8 +263,7 @@ class FixedPoint:
         """
         if not (math.isfinite(l2_clip) and l2_clip > 0):
             raise ValueError(f"l2_clip: expected a finite number above 0, got {l2_clip}")
-        if dim < 1:
-            raise ValueError(f"dim: expected at least 1, got {dim}")
+        dim = whole("dim", dim, least=1)
         if unit not in ("vector", "record"):
             raise ValueError(f'unit: expected "vector" or "record", got {unit!r}')
         per_coordinate = self.granularity

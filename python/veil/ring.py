@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any, Literal, SupportsIndex, TypeVar
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from veil import _core
+from veil._checks import whole
 from veil.errors import StreamExhausted
 
 __all__ = ["add", "mask_add", "pack_bits", "unpack_bits"]
@@ -139,7 +139,7 @@ def mask_add(
     array([0, 1, 2, 3], dtype=uint32)
     """
     _require_ring(vector, "vector")
-    first = operator.index(offset)
+    first = whole("offset", offset)
     if not 0 <= first < 2**63:
         raise ValueError(f"offset: expected 0 or more elements, below 2**63, got {first}")
     target = _target(vector, out)
@@ -189,6 +189,7 @@ def pack_bits(
     array([21], dtype=uint8)
     """
     _require_ring(values, "values")
+    bits = whole("bits", bits)
     if out is None:
         out = np.empty(_packed_bytes(values.size, bits), np.uint8)
     kernel = _core.pack_bits_u32 if values.dtype == np.uint32 else _core.pack_bits_u64
@@ -239,6 +240,7 @@ def unpack_bits(
     """
     if np.dtype(dtype) not in _WORDS:
         raise TypeError(f"dtype: expected uint32 or uint64, got {np.dtype(dtype)}")
+    bits, count = whole("bits", bits), whole("count", count)
     if count < 0:
         raise ValueError(f"count: expected 0 or more, got {count}")
     if out is None:

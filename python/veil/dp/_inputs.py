@@ -14,6 +14,7 @@ from veil.random import SecureGenerator
 __all__ = [
     "MOST_POINT",
     "Input",
+    "check_flag",
     "check_ledger",
     "generator",
     "nearest_multiples",
@@ -50,10 +51,8 @@ class Input:
     """
 
     def __init__(self, x: Any, out: Any, *, integer: bool) -> None:
-        if not isinstance(integer, bool):
-            raise TypeError(f"integer: expected True or False, got {integer!r}")
         self._given = x
-        self.integer = integer
+        self.integer = check_flag("integer", integer)
         words = _words(x)
         self.scalar = words.ndim == 0 and not _arrays.is_tensor(x)
         is_float = words.dtype.kind == "f"
@@ -167,6 +166,13 @@ def nearest_multiples(values: npt.NDArray[Any], granularity: float) -> npt.NDArr
 
 def _is_bfloat16(x: Any) -> bool:
     return str(getattr(x, "dtype", "")).endswith("bfloat16")
+
+
+def check_flag(name: str, value: bool) -> bool:
+    """Return a bool, or raise TypeError: anything else would be true or false by chance."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: expected True or False, got {value!r}")
+    return value
 
 
 def require_finite(name: str, values: npt.NDArray[Any]) -> None:

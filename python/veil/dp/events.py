@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from veil._checks import whole
+
 __all__ = ["RELATIONS", "Event", "check_count", "check_delta", "check_positive", "check_relation"]
 
 RELATIONS = ("add-or-remove-one", "replace-one", "zero-out")
@@ -42,11 +44,7 @@ def check_delta(name: str, value: float, *, zero_allowed: bool = False) -> float
 
 def check_count(name: str, value: int) -> int:
     """Return `value` as an int, or raise unless it is an integer of at least 1."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
-    if int(value) < 1:
-        raise ValueError(f"{name}: expected at least 1, got {value!r}")
-    return int(value)
+    return whole(name, value, least=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +183,7 @@ class Event:
         Event
             The event; pure epsilon = sensitivity / scale.
         """
-        return cls("discrete-laplace", scale, sensitivity, 1.0, count)
+        return cls("discrete-laplace", scale, check_count("sensitivity", sensitivity), 1.0, count)
 
     @classmethod
     def skellam(

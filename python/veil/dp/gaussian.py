@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from veil.dp._gaussian import gaussian_mu
-from veil.dp._inputs import Input, check_ledger, generator
+from veil.dp._inputs import Input, check_flag, check_ledger, generator
 from veil.dp._lattice import (
     ETA_SQUARED,
     LEAST_SIGMA,
@@ -160,7 +160,7 @@ class GaussianMechanism:
         """
         from veil.dp._book import Charge
 
-        drawn = self._noise(check_count("size", size), integer)
+        drawn = self._noise(check_count("size", size), check_flag("integer", integer))
         return Charge(label, drawn.event, drawn.slack)
 
     def epsilon(self, delta: float, *, size: int = 1) -> float:

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from veil.dp._inputs import Input, check_ledger, generator
+from veil.dp._inputs import Input, check_flag, check_ledger, generator
 from veil.dp._lattice import Lattice, laplace_lattice
 from veil.dp._samplers import discrete_laplace
 from veil.dp.events import Event, check_count, check_positive
@@ -110,7 +110,8 @@ class LaplaceMechanism:
         """
         from veil.dp._book import Charge
 
-        event, noise, _ = self._noise(check_count("size", size), integer)
+        size = check_count("size", size)
+        event, noise, _ = self._noise(size, check_flag("integer", integer))
         return Charge(label, event, size * noise.tv_bound)
 
     def release(

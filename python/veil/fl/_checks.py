@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from veil._checks import is_whole, whole
+
 
 def positive(name: str, value: float) -> float:
     """Return a finite number > 0, or raise ValueError."""
@@ -38,6 +40,12 @@ def fraction(name: str, value: float) -> float:
 
 def count(name: str, value: int) -> int:
     """Return an integer >= 1, or raise ValueError."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
+    if not is_whole(value) or value < 1:
         raise ValueError(f"{name}: expected an integer >= 1, got {value!r}")
-    return int(value)
+    return whole(name, value)
+
+
+def fix_counts(record: object, *names: str) -> None:
+    """Make fields of a frozen dataclass integers >= 1, or raise ValueError."""
+    for name in names:
+        object.__setattr__(record, name, count(name, getattr(record, name)))

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from veil import _core
 from veil._arrays import floats, on_accelerator
+from veil._checks import whole
 from veil.fl import _lattice_torch
 
 __all__ = ["Accumulator"]
@@ -57,7 +58,8 @@ class Accumulator:
     __slots__ = ("_additions", "_bound", "_shape", "_state", "_weight")
 
     def __init__(self, shape: int | tuple[int, ...], *, bound: float | None = None) -> None:
-        self._shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        sides = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
+        self._shape = tuple(whole("shape", side) for side in sides)
         if any(side < 0 for side in self._shape):
             raise ValueError(f"shape: expected dimensions of at least 0, got {self._shape}")
         self._bound = None if bound is None else float(bound)

@@ -9,6 +9,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 
+from veil._checks import whole_or_none
 from veil.errors import DataError, ProtocolError
 from veil.fixed_point import FixedPoint
 from veil.fl.aggregate import check_upload
@@ -16,7 +17,7 @@ from veil.fl.layout import Layout
 from veil.fl.records import Sum
 from veil.random import SecureGenerator
 from veil.secagg import Client, Config, NoiseShare, Policy, Server
-from veil.secagg.graph import Adversary
+from veil.secagg.graph import Adversary, amount_of
 
 __all__ = ["SecureSum"]
 
@@ -88,11 +89,11 @@ class SecureSum:
             raise ValueError("dropout, min_survivors: expected one of them, got None for both")
         self._codec = codec
         self._limits: dict[str, Any] = {
-            "dropout": dropout,
-            "corrupt": corrupt,
+            "dropout": None if dropout is None else amount_of("dropout", dropout),
+            "corrupt": amount_of("corrupt", corrupt),
             "adversary": adversary,
-            "min_survivors": min_survivors,
-            "weight_max": weight_max,
+            "min_survivors": whole_or_none("min_survivors", min_survivors),
+            "weight_max": whole_or_none("weight_max", weight_max),
             "noise": noise,
         }
         self._rng = rng

@@ -115,8 +115,8 @@ def simulate(
     >>> run.metrics["a"]["auroc"]
     1.0
     """
-    _checks.count("rounds", rounds)
-    _checks.count("evaluate_every", evaluate_every)
+    rounds = _checks.count("rounds", rounds)
+    evaluate_every = _checks.count("evaluate_every", evaluate_every)
     ordered = sorted(sites, key=lambda site: site.id)
     check_sites(ordered)
     aggregator = PlainSum() if aggregator is None else aggregator

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from veil._checks import fix_whole, is_whole, whole
 from veil.random import SecureGenerator
 
 __all__ = ["Streams"]
@@ -36,10 +37,11 @@ class Streams:
     def __post_init__(self) -> None:
         if self.seed is None:
             return
-        if isinstance(self.seed, bool) or not hasattr(self.seed, "__index__"):
+        if not is_whole(self.seed):
             raise ValueError(f"seed: expected a non-negative int or None, got {self.seed!r}")
         if not 0 <= self.seed < 1 << 256:
             raise ValueError("seed: expected an integer in [0, 2^256)")
+        fix_whole(self, "seed")
 
     @property
     def seeded(self) -> bool:
@@ -65,7 +67,8 @@ class Streams:
         """
         if self.seed is None:
             return SecureGenerator()
-        sha = hashlib.sha256(b"veil/simulate/1" + int(self.seed).to_bytes(32, "little"))
-        for field in (purpose.encode(), round.to_bytes(8, "little"), site.encode()):
+        number = whole("round", round, least=0).to_bytes(8, "little")
+        sha = hashlib.sha256(b"veil/simulate/1" + self.seed.to_bytes(32, "little"))
+        for field in (purpose.encode(), number, site.encode()):
             sha.update(len(field).to_bytes(8, "little") + field)
         return SecureGenerator.from_seed(sha.digest())

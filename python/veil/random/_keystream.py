@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Literal, NoReturn, SupportsIndex, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from veil import _core
+from veil._checks import whole
 from veil.errors import StreamExhausted
 
 __all__ = ["Keystream"]
@@ -208,7 +208,7 @@ class Keystream:
         veil.errors.StreamExhausted
             If `byte_offset` is beyond the end of the stream.
         """
-        offset = operator.index(byte_offset)
+        offset = whole("byte_offset", byte_offset)
         if offset < 0:
             raise ValueError(f"byte_offset: expected 0 or more, got {offset}")
         if offset > self.capacity:
@@ -243,7 +243,7 @@ class Keystream:
 def _count(n: SupportsIndex | None) -> int:
     if n is None:
         raise TypeError("n: expected a number, or `out`, got neither")
-    count = operator.index(n)
+    count = whole("n", n)
     if count < 0:
         raise ValueError(f"n: expected 0 or more, got {count}")
     return count

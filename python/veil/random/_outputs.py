@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
 from veil import _arrays
+from veil._checks import whole
 
 __all__ = ["Shape", "at_least", "target"]
 
@@ -16,11 +16,8 @@ Shape = SupportsIndex | tuple[SupportsIndex, ...]
 
 
 def at_least(name: str, value: SupportsIndex, least: int) -> int:
-    """Return an integer argument, or raise ValueError if it is below `least`."""
-    number = operator.index(value)
-    if number < least:
-        raise ValueError(f"{name}: expected at least {least}, got {number}")
-    return number
+    """Return an integer argument, or raise TypeError, or ValueError if it is below `least`."""
+    return whole(name, value, least=least)
 
 
 def target(name: str, shape: Shape, dtype: npt.DTypeLike, out: Any) -> tuple[npt.NDArray[Any], Any]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple
 
+from veil._checks import whole
 from veil.errors import TooFewSurvivors
 from veil.fixed_point import FixedPoint
 from veil.secagg.graph import (
     Adversary,
+    amount_of,
     choose_graph,
     count_of,
     full_graph_threshold,
@@ -188,9 +190,11 @@ class Config(Proposal):
         ValueError
             If a value is out of range, or no threshold fits.
         """
+        n = whole("n", n)
         if n < 1:
             raise ValueError(f"n: expected 3 to {MAX_CLIENTS} clients, got {n}")
-        fraction = count_of(n, dropout, "dropout") / n if isinstance(dropout, int) else dropout
+        amount = amount_of("dropout", dropout)
+        fraction = count_of(n, amount, "dropout") / n if isinstance(amount, int) else amount
         sparse = adversary == "honest-but-curious" and n >= _SPARSE_FROM
         return cls(
             n=n,
@@ -228,6 +232,7 @@ class Config(Proposal):
         ValueError
             If not even all `n` clients have such a threshold.
         """
+        participants = whole("participants", participants)
         try:
             return self._thresholds(participants)
         except ValueError as error:

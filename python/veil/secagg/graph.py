@@ -7,10 +7,12 @@ full graph of Bonawitz et al. 2017 (eprint 2017/281) where no sparse graph meets
 import bisect
 import functools
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from veil._checks import is_whole, whole
 from veil.secagg.hypergeometric import is_connected, quantile
 
 __all__ = ["Adversary", "Degree", "Neighbourhood", "choose_graph", "full_graph_threshold"]
@@ -73,6 +75,7 @@ def choose_graph(
     >>> choose_graph(1000, corrupt=0.05, dropout=0.05, adversary="honest-but-curious")
     Degree(k=30, t=17)
     """
+    n = whole("n", n)
     if n < 3:
         raise ValueError(f"n: expected at least 3 clients, got {n}")
     return _choose(n, count_of(n, corrupt, "corrupt"), count_of(n, dropout, "dropout"), adversary)
@@ -80,10 +83,28 @@ def choose_graph(
 
 def count_of(n: int, amount: int | float, name: str) -> int:
     """Turn a count or a fraction of `n` into a count, rounded down."""
+    amount = amount_of(name, amount)
     count = amount if isinstance(amount, int) else share_of(n, amount)
     if not 0 <= count < n or (not isinstance(amount, int) and not amount < 1):
         raise ValueError(f"{name}: expected 0 to {n - 1}, or a fraction below 1, got {amount}")
     return count
+
+
+def amount_of(name: str, amount: int | float) -> int | float:
+    """Return a count as ``int`` and a fraction as ``float``: which of them it is, its type says.
+
+    Raises
+    ------
+    TypeError
+        If it is neither.
+    """
+    if is_whole(amount):
+        return operator.index(amount)  # type: ignore[arg-type]
+    if not isinstance(amount, float | np.floating):
+        raise TypeError(
+            f"{name}: expected a count or a fraction below 1, got {type(amount).__name__}"
+        )
+    return float(amount)
 
 
 def share_of(n: int, fraction: float) -> int:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from veil._checks import real, whole
+
 if TYPE_CHECKING:
     from veil.noise import DiscreteGaussian, Skellam
 
@@ -59,8 +61,7 @@ class NoiseShare:
                 'distribution: expected "discrete-gaussian" or "skellam", got '
                 f"{self.distribution!r}"
             )
-        if isinstance(self.sigma, bool) or not isinstance(self.sigma, int | float):
-            raise TypeError(f"sigma: expected a number, got {type(self.sigma).__name__}")
+        object.__setattr__(self, "sigma", real("sigma", self.sigma))
         least, most = _RANGES[self.distribution]
         if not least <= self.sigma < math.inf:  # NaN is neither
             raise ValueError(
@@ -101,6 +102,7 @@ class NoiseShare:
             12 standard deviations of the sum, in lattice units; for a narrow Skellam sum, whose
             tails are heavier, as much as Chernoff's bound asks for.
         """
+        clients = whole("clients", clients, least=1)
         variance = clients * self.sigma**2
         most = math.ceil(_TAIL * math.sqrt(clients) * self.sigma)
         if self.distribution != "skellam" or _rate(most, variance) > _WRAPS:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from veil._checks import fix_whole
 from veil.errors import MalformedMessage, PolicyRefused
 from veil.fixed_point import FixedPoint
 from veil.secagg.config import Config, Thresholds
@@ -74,7 +75,7 @@ class Policy:
     ValueError
         If the limits contradict each other or the roster: no session could meet them.
     TypeError
-        If `codec` is not a FixedPoint or `length` not a whole number.
+        If `codec` is not a FixedPoint, or a number not a whole one.
     """
 
     min_cohort: int
@@ -95,8 +96,10 @@ class Policy:
     def __post_init__(self) -> None:
         if not isinstance(self.codec, FixedPoint):
             raise TypeError(f"codec: expected the FixedPoint of the sums, got {self.codec!r}")
-        if not isinstance(self.length, int) or isinstance(self.length, bool):
-            raise TypeError(f"length: expected the vectors' number of elements, got {self.length}")
+        fix_whole(self, "min_cohort", "min_survivors", "max_corrupt", "length", least=0)
+        for name in ("weight_max", "min_set_difference"):
+            if getattr(self, name) is not None:
+                fix_whole(self, name, least=1)
         if self.noise is not None and self.weight_max is not None:
             raise ValueError(
                 f"weight_max: expected None with noise, got {self.weight_max}; the exact sum of "

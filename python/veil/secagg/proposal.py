@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar, cast
 
+import numpy as np
+
+from veil._checks import fix_whole, is_whole, real
 from veil.fixed_point import FixedPoint
 from veil.secagg.graph import Adversary
 from veil.secagg.noise import NoiseShare
@@ -79,6 +82,11 @@ class Proposal:
     noise: NoiseShare | None = None
 
     def __post_init__(self) -> None:
+        for name in ("n", "corrupt", "min_survivors", "length", "weight_max"):
+            if is_whole(getattr(self, name)):
+                fix_whole(self, name)
+        if not isinstance(self.dropout, bool) and isinstance(self.dropout, int | np.number):
+            object.__setattr__(self, "dropout", real("dropout", self.dropout))
         # A NaN, which JSON may hold, is not below any threshold.
         for name, kinds in _TYPES.items():
             _check_type(name, getattr(self, name), kinds)

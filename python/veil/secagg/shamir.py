@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veil import _core
+from veil._checks import whole
 from veil.errors import BadShares
 
 __all__ = ["combine_secrets", "combine_shares", "share_bytes", "split_secret", "split_secrets"]
 
 PRIME: int = _core.SHAMIR_PRIME
 _LIMB_BITS = 31
+_BOOLS = frozenset({bool, np.bool_})
 _LIMB_MASK = (1 << _LIMB_BITS) - 1
 
 
@@ -112,6 +114,7 @@ def split_secrets(
     length = len(secrets[0]) if secrets else 0
     if length == 0 or any(len(secret) != length for secret in secrets):
         raise ValueError("secrets: expected one or more non-empty secrets of one length")
+    threshold = whole("threshold", threshold)
     if not 1 <= threshold <= len(points):
         raise ValueError(f"threshold: expected 1 to {len(points)} (the points), got {threshold}")
     limbs = _limb_count(length)
@@ -177,6 +180,7 @@ def combine_secrets(
     BadShares
         As `combine_shares`.
     """
+    threshold, length = whole("threshold", threshold), whole("length", length, least=1)
     by_points: dict[tuple[int, ...], list[int]] = {}
     for index, shares in enumerate(batches):
         if len(shares) < threshold:
@@ -210,9 +214,13 @@ def _lagrange_weights(points: tuple[int, ...]) -> NDArray[np.uint32]:
 
 
 def _points(points: Sequence[int]) -> NDArray[np.uint32]:
-    if not all(1 <= point <= _core.SHAMIR_MAX_POINT for point in points):
+    array = np.asarray(points)
+    if array.dtype.kind not in "iu" or not _BOOLS.isdisjoint(map(type, points)):
+        for point in points:
+            whole("points", point, least=1, most=_core.SHAMIR_MAX_POINT)
+    if not ((array >= 1) & (array <= _core.SHAMIR_MAX_POINT)).all():
         raise ValueError(f"points: expected 1 to {_core.SHAMIR_MAX_POINT}")
-    return np.asarray(points, np.uint32)
+    return array.astype(np.uint32)
 
 
 def _limb_count(length: int) -> int:

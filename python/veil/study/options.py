@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from veil._checks import is_whole, whole
+
 __all__ = ["DATASETS", "STRATEGIES", "TASKS", "StudyOptions"]
 
 DATASETS = ("breast-cancer", "heart-disease", "diabetes130")
@@ -244,8 +246,8 @@ def _check_input(o: StudyOptions) -> None:
                     f"pass {name} (on the command line --{name} COLUMN)"
                 )
     _one_of("sites_by", o.sites_by, ("specialty", "random"))
-    _at_least("sites", o.sites, 2)
-    _at_least("min_site", o.min_site, 2)
+    _at_least(o, "sites", 2)
+    _at_least(o, "min_site", 2)
 
 
 def _check_repetitions(o: StudyOptions) -> None:
@@ -254,8 +256,8 @@ def _check_repetitions(o: StudyOptions) -> None:
             f"seeds: expected at least {_MIN_SEEDS} distinct seeds, got {list(o.seeds)}; fewer do "
             "not give an interval worth printing"
         )
-    for seed in (*o.seeds, o.partition_seed):
-        _at_least("seeds", seed, 0)
+    object.__setattr__(o, "seeds", tuple(_whole("seeds", seed, 0) for seed in o.seeds))
+    _at_least(o, "partition_seed", 0)
 
 
 def _check_training(o: StudyOptions) -> None:
@@ -272,7 +274,7 @@ def _check_training(o: StudyOptions) -> None:
         )
     _one_of("task", o.task, TASKS)
     for name in ("rounds", "local_epochs", "batch_size"):
-        _at_least(name, getattr(o, name), 1)
+        _at_least(o, name, 1)
     for name in ("learning_rate", "server_learning_rate", "max_grad_norm"):
         _positive(name, getattr(o, name))
     for name in ("l2", "proximal_mu"):
@@ -299,8 +301,8 @@ def _check_privacy(o: StudyOptions) -> None:
             "for 1/(10 n)"
         )
     if o.dp_rounds is not None:
-        _at_least("dp_rounds", o.dp_rounds, 1)
-    _at_least("max_rows_per_patient", o.max_rows_per_patient, 1)
+        _at_least(o, "dp_rounds", 1)
+    _at_least(o, "max_rows_per_patient", 1)
     if o.dp_learning_rate is not None:
         _positive("dp_learning_rate", o.dp_learning_rate)
     if o.sampling_probability is not None and not 0 < o.sampling_probability <= 1:
@@ -315,9 +317,14 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {value!r}")
 
 
-def _at_least(name: str, value: int, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+def _at_least(o: StudyOptions, name: str, least: int) -> None:
+    object.__setattr__(o, name, _whole(name, getattr(o, name), least))
+
+
+def _whole(name: str, value: int, least: int) -> int:
+    if not is_whole(value) or value < least:
         raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
+    return whole(name, value)
 
 
 def _positive(name: str, value: float) -> None:

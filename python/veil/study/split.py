@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
+from veil._checks import whole
 from veil.study.datasets.table import Cohort
 
 __all__ = ["split_patients", "training_patients"]
@@ -28,6 +29,7 @@ def split_patients(cohort: Cohort, *, seed: int) -> NDArray[np.bool_]:
     ndarray of bool, shape (n_rows,)
         True for training rows. A class of which a site has one patient is not held out.
     """
+    seed = whole("seed", seed, least=0)
     train = np.empty(cohort.labels.size, dtype=np.bool_)
     for site in cohort.site_ids:
         rows = np.flatnonzero(cohort.sites == site)

@@ -97,6 +97,8 @@ def test_integer_noise_must_be_asked_for_and_takes_integers_alone(mechanism):
             wide.release(x, ledger=book, integer=True)
     with pytest.raises(TypeError, match="integer: expected True or False"):
         wide.release(3, ledger=book, integer=1)
+    with pytest.raises(TypeError, match="integer: expected True or False"):
+        wide.charge(3, label="x", integer="no")
     assert book.spent().releases == 3
 
 

@@ -121,8 +121,7 @@ class CentralDP:
             raise ValueError(
                 f"sampling_probability: expected at most 1, got {self.sampling_probability!r}"
             )
-        _checks.count("population", self.population)
-        _checks.count("rounds", self.rounds)
+        _checks.fix_counts(self, "population", "rounds")
         if self.unit not in ("patient", "record"):
             raise ValueError(f"unit: expected 'patient' or 'record', got {self.unit!r}")
         check_most_rows(self.max_rows_per_patient, self.unit)

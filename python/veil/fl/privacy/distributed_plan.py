@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from veil._checks import fix_whole
 from veil.dp._lattice import SLACK_SHARE
 from veil.errors import DataError
 from veil.fl import _checks
@@ -47,8 +48,8 @@ class DistributedPlan:
     def __post_init__(self) -> None:
         _checks.positive("noise_multiplier", self.noise_multiplier)
         _checks.norm("max_norm", self.max_norm)
-        for name in ("rounds", "size", "sites", "min_survivors"):
-            _checks.count(name, getattr(self, name))
+        _checks.fix_counts(self, "rounds", "size", "sites", "min_survivors")
+        fix_whole(self, "max_corrupt", least=0)
         if self.unit not in _RELATIONS:
             raise ValueError(f"unit: expected 'patient', 'record' or 'site', got {self.unit!r}")
         self._check_sites()
@@ -56,8 +57,6 @@ class DistributedPlan:
         _shares_of(self)
 
     def _check_sites(self) -> None:
-        if self.max_corrupt < 0:
-            raise ValueError(f"max_corrupt: expected at least 0, got {self.max_corrupt}")
         if self.min_survivors <= self.max_corrupt + 1:
             raise ValueError(
                 f"min_survivors: expected at least max_corrupt + 2 = {self.max_corrupt + 2}, so "
@@ -84,7 +83,8 @@ class DistributedPlan:
         q = _checks.positive("sampling_probability", given(self, "sampling_probability"))
         if q > 1:
             raise ValueError(f"sampling_probability: expected at most 1, got {q!r}")
-        _checks.count("population", given(self, "population"))
+        given(self, "population")
+        _checks.fix_counts(self, "population")
         if self.distribution != "discrete-gaussian":
             raise ValueError(
                 f"distribution: expected 'discrete-gaussian' for unit={self.unit!r}, got "

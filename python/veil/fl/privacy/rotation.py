@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veil import _core
+from veil._checks import fix_whole
 from veil.random import Keystream
 
 __all__ = ["Rotation"]
@@ -47,8 +48,7 @@ class Rotation:
     seed: bytes
 
     def __post_init__(self) -> None:
-        if self.length < 1:
-            raise ValueError(f"length: expected at least 1, got {self.length}")
+        fix_whole(self, "length", least=1)
         if not isinstance(self.seed, bytes) or len(self.seed) != 32:
             raise ValueError("seed: expected 32 bytes")
 

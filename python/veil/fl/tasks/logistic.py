@@ -66,11 +66,10 @@ class LogisticRegression:
     l2: float = 0.0
 
     def __post_init__(self) -> None:
-        _checks.count("features", self.features)
-        _checks.positive("learning_rate", self.learning_rate)
-        _checks.count("epochs", self.epochs)
+        _checks.fix_counts(self, "features", "epochs")
         if self.batch_size is not None:
-            _checks.count("batch_size", self.batch_size)
+            _checks.fix_counts(self, "batch_size")
+        _checks.positive("learning_rate", self.learning_rate)
         _checks.not_negative("l2", self.l2)
 
     def init(self, rng: SecureGenerator) -> Params:

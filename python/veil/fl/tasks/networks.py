@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from veil._checks import whole
 from veil._optional import require
 from veil.errors import DataError, UnsupportedLayer
 from veil.fl import _checks
@@ -64,9 +65,9 @@ class TorchTask:
 
     def __post_init__(self) -> None:
         _checks.positive("learning_rate", self.learning_rate)
-        _checks.count("epochs", self.epochs)
+        _checks.fix_counts(self, "epochs")
         if self.batch_size is not None:
-            _checks.count("batch_size", self.batch_size)
+            _checks.fix_counts(self, "batch_size")
         _checks.not_negative("l2", self.l2)
 
     def build(self) -> Any:
@@ -294,9 +295,9 @@ class MLP(TorchTask):
 
     def __post_init__(self) -> None:
         TorchTask.__post_init__(self)
-        _checks.count("features", self.features)
-        for width in self.hidden:
-            _checks.count("hidden", width)
+        _checks.fix_counts(self, "features")
+        hidden = tuple(_checks.count("hidden", width) for width in self.hidden)
+        object.__setattr__(self, "hidden", hidden)
 
     def build(self) -> Any:
         """Make the module.
@@ -354,7 +355,8 @@ class ImageCNN(TorchTask):
 
     def __post_init__(self) -> None:
         TorchTask.__post_init__(self)
-        _checks.count("channels", self.channels)
+        _checks.fix_counts(self, "channels")
+        object.__setattr__(self, "size", tuple(whole("size", side) for side in self.size))
         if len(self.size) != 2 or min(self.size) < 4:
             raise ValueError(f"size: expected (height, width), each >= 4, got {self.size!r}")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from veil._checks import whole_or_none
 from veil._optional import require
 from veil.errors import ProtocolError
 from veil.fixed_point import FixedPoint
@@ -29,6 +30,7 @@ from veil.integrations.flower.vectors import Model, check_metrics, metrics_from,
 from veil.integrations.flower.wrapped import check_wrapped, reply_of
 from veil.random import SecureGenerator
 from veil.secagg import Config, Roster
+from veil.secagg.graph import amount_of
 
 if TYPE_CHECKING:
     from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
@@ -142,11 +144,11 @@ class SecureStrategy:
         self.strategy = strategy
         self._codec = codec
         self._limits: dict[str, Any] = {
-            "dropout": dropout,
-            "corrupt": corrupt,
+            "dropout": amount_of("dropout", dropout),
+            "corrupt": amount_of("corrupt", corrupt),
             "adversary": "honest-but-curious" if roster is None else "malicious",
-            "min_survivors": min_survivors,
-            "weight_max": weight_max,
+            "min_survivors": whole_or_none("min_survivors", min_survivors),
+            "weight_max": whole_or_none("weight_max", weight_max),
         }
         self._metrics = check_metrics(metrics)
         self._privacy = privacy

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from veil._checks import whole
 from veil.errors import PolicyRefused, ProtocolError
 from veil.fixed_point import require_rng
 from veil.secagg.client.advertise import Start
@@ -86,6 +87,7 @@ class Client:
         beacon: bytes | None = None,
         rng: SecureGenerator | None = None,
     ) -> None:
+        client_id, round_number = whole("client_id", client_id), whole("round_number", round_number)
         if not 0 <= client_id < 0xFFFFFFFF:
             raise ValueError(f"client_id: expected 0 to 2**32 - 2, got {client_id}")
         if not 0 <= round_number < 1 << 63:
@@ -224,7 +226,7 @@ class Client:
         if isinstance(self._state, AwaitRelay):
             vector = check_vector(self._session.config, vector)
             require_rng(self._session.config.codec, rng)
-            check_weight(self._session.config, weight)
+            weight = check_weight(self._session.config, weight)
             if len(context) > 64:
                 raise ValueError(f"context: expected at most 64 bytes, got {len(context)}")
         return self._step(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from veil._checks import whole
 from veil.errors import ProtocolError
 from veil.secagg.config import Config
 from veil.secagg.server.cohort import Cohort, KeyRound, SharedCohort, ShareRound
@@ -60,6 +61,7 @@ class Server:
         beacon: bytes | None = None,
     ) -> None:
         self._config = config
+        round_number = whole("round_number", round_number, least=0)
         self._state: KeyRound | Cohort | SharedCohort | SummedCohort | None = KeyRound(
             config, label_of(run_id, round_number), roster, beacon
         )
@@ -136,7 +138,7 @@ class Server:
         """
         self._require(SharedCohort, "add_vector")
         assert self._vectors is not None
-        self._vectors.add(client, message)
+        self._vectors.add(whole("client", client, least=0), message)
 
     def collect_vectors(self, messages: Mapping[int, bytes]) -> dict[int, bytes]:
         """Round 2: add these vectors to those of `add_vector`, fix the survivors (U3).

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from veil._checks import whole
 from veil._optional import require
 from veil.columns import owners
 from veil.errors import DataError
@@ -83,6 +84,7 @@ def load_diabetes130(
     frame = frame[~frame["discharge_disposition_id"].isin(DEAD_OR_HOSPICE)]
     patients = frame["patient_nbr"].astype(np.int64).to_numpy()
     if max_patients is not None:
+        max_patients = whole("max_patients", max_patients, least=1)
         kept = _sample_rows(patients, max_patients, partition_seed)
         frame, patients = frame[kept], patients[kept]
     if sites_by == "specialty":

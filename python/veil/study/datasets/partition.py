@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from veil._checks import whole
 from veil.errors import DataError
 
 __all__ = ["dirichlet_partition", "random_partition"]
@@ -39,7 +40,11 @@ def dirichlet_partition(
     ------
     DataError
         If no such partition was found in 1,000 draws.
+    TypeError, ValueError
+        If a number is no integer, or too small.
     """
+    sites, seed = whole("sites", sites, least=1), whole("seed", seed, least=0)
+    min_site = whole("min_site", min_site, least=1)
     rng = np.random.default_rng([seed, sites])
     least = min(_MIN_PER_CLASS, max(2, min_site // 2))
     for _ in range(_TRIES):
@@ -76,7 +81,13 @@ def random_partition(patients: NDArray[np.int64], *, sites: int, seed: int) -> N
     -------
     ndarray of int64, shape (n,)
         Site of each row.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is no integer, or too small.
     """
+    sites, seed = whole("sites", sites, least=1), whole("seed", seed, least=0)
     distinct, of_row = np.unique(patients, return_inverse=True)
     rng = np.random.default_rng([seed, sites])
     site_of_patient = rng.permutation(np.arange(distinct.size) % sites)
