@@ -14,6 +14,8 @@ __all__ = ["fix_whole", "is_whole", "real", "whole", "whole_or_none"]
 
 def is_whole(value: Any) -> bool:
     """Tell whether a value is an integer, of Python, NumPy or another library."""
+    if type(value) is int:
+        return True
     if isinstance(value, bool | np.bool_) or str(getattr(value, "dtype", "")).endswith("bool"):
         return False
     try:
@@ -47,12 +49,14 @@ def whole(name: str, value: Any, *, least: int | None = None, most: int | None =
     ValueError
         If it is out of range.
     """
-    if not is_whole(value):
-        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
-    number = operator.index(value)
+    number = value
+    if type(value) is not int:
+        if not is_whole(value):
+            raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
+        number = operator.index(value)
     if (least is not None and number < least) or (most is not None and number > most):
         raise ValueError(f"{name}: expected {_range(least, most)}, got {number}")
-    return number
+    return int(number)
 
 
 def whole_or_none(name: str, value: Any, *, least: int | None = None) -> int | None:

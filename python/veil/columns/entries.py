@@ -17,6 +17,7 @@ __all__ = ["as_text", "as_whole", "entries", "families", "refuse_missing"]
 
 _FRAMES = frozenset({"DataFrame", "LazyFrame"})
 _MISSING_TYPES = frozenset({"NAType", "NaTType", "MaskedConstant"})
+_FLOATS = frozenset({float, np.float64})
 _MAY_BE_NAN = (float, np.floating, complex, np.complexfloating, decimal.Decimal)
 
 
@@ -96,9 +97,13 @@ def _of_objects(name: str, array: NDArray[Any]) -> NDArray[Any]:
     written = getattr(array.dtype, "na_object", None)
     if isinstance(written, str):
         refuse_missing(name, np.array([value == written for value in values]))
-    if any(_may_be_missing(kind) for kind in set(map(type, values))):
+    objects = array if array.dtype.kind == "O" else np.array(values, dtype=object)
+    kinds = {kind for kind in set(map(type, values)) if not _is_never_missing(kind)}
+    if kinds and kinds <= _FLOATS:
+        refuse_missing(name, np.asarray(objects != objects, np.bool_))
+    elif kinds:
         refuse_missing(name, np.array([_is_missing(value) for value in values]))
-    return array if array.dtype.kind == "O" else np.array(values, dtype=object)
+    return objects
 
 
 def refuse_missing(name: str, missing: NDArray[np.bool_]) -> None:
@@ -111,8 +116,8 @@ def refuse_missing(name: str, missing: NDArray[np.bool_]) -> None:
         )
 
 
-def _may_be_missing(kind: type) -> bool:
-    return kind not in (int, str, bytes, bool) and not _is_integer(kind)
+def _is_never_missing(kind: type) -> bool:
+    return kind in (str, bytes, bool) or _is_integer(kind)
 
 
 def _is_integer(kind: type) -> bool:

@@ -7,9 +7,9 @@ refused: it is never put right in silence, which would change the data.
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ _MISSING_WORDS = frozenset(
         *("missing", "masked", "unknown", "undefined", "?", ".", "-", "--"),
     ]
 )
+_LONGEST = max(map(len, _MISSING_WORDS))
 # A whole number as text, as spreadsheets and floats write it: 7, 007, +7, 7., 7.0.
 _WHOLE = re.compile(r"([+-]?)(\d+)(?:\.0*)?", re.ASCII)
 
@@ -71,7 +72,7 @@ def unit_keys(name: str, column: Any) -> NDArray[Any]:
     elif keys.dtype.kind == "U":
         _check_texts(name, keys.tolist())
     elif keys.dtype.kind == "S":
-        _check_texts(name, map(_printable, keys.tolist()))
+        _check_texts(name, [_printable(key) for key in keys.tolist()])
     return keys
 
 
@@ -105,23 +106,41 @@ def _printable(key: bytes) -> str:
     return text if text.isascii() and text.isprintable() else "bytes"
 
 
-def _check_texts(name: str, texts: Iterable[str]) -> None:
-    first: dict[str, int] = {}
-    for row, text in enumerate(texts):
-        first.setdefault(text, row)
-    numbers: dict[str, int] = {}
-    for text, row in first.items():
+def _check_texts(name: str, texts: list[str]) -> None:
+    distinct = dict.fromkeys(texts)
+    for text in distinct if _is_special("".join(distinct)) else filter(_is_short, distinct):
         fault = _fault(text)
         if fault:
             raise DataError(
-                f"{name}: expected {fault[0]} in row {row} (counted from 0); {fault[1]}"
+                f"{name}: expected {fault[0]} in row {texts.index(text)} (counted from 0); "
+                f"{fault[1]}"
             )
+    spellings: dict[str, str] = {}
+    for text in itertools.filterfalse(_is_plain, distinct):
         number = _number(text)
-        if number is not None and numbers.setdefault(number, row) != row:
+        if number is None:
+            continue
+        other = spellings.setdefault(number, number if number in distinct else text)
+        if other != text:
+            rows = sorted((texts.index(text), texts.index(other)))
             raise DataError(
-                f"{name}: expected one spelling of each number, got two in rows {numbers[number]} "
-                f"and {row} (counted from 0); write all alike, or put a letter in front of each"
+                f"{name}: expected one spelling of each number, got two in rows {rows[0]} and "
+                f"{rows[1]} (counted from 0); write all alike, or put a letter in front of each"
             )
+
+
+def _is_special(letters: str) -> bool:
+    """Tell whether there is more to look at than words that stand for missing entries."""
+    return not (letters.isascii() and letters.isprintable()) or " " in letters
+
+
+def _is_short(text: str) -> bool:
+    return len(text) <= _LONGEST
+
+
+def _is_plain(text: str) -> bool:
+    """Tell whether a text is no number, or one in its usual spelling."""
+    return text[0] not in "+-0123456789" or (text[0] in "123456789" and text.isdigit())
 
 
 def _fault(text: str) -> tuple[str, str] | None:

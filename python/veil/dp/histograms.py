@@ -68,7 +68,8 @@ def histogram(
         categories: above 0, the probability that a category of one unit alone is shown; in an
         adaptive ledger it comes out of its `additive_delta`.
     patient_ids : column or None
-        Who each row belongs to; None says that each row is its own patient.
+        Who each row belongs to: integers, text, bytes or dates, all of one kind and none missing.
+        None says that each row is its own patient.
     ledger : Ledger
         Is charged before any noise is drawn.
     bins : int or sequence of float, optional
@@ -93,8 +94,8 @@ def histogram(
     BudgetExceeded
         If the ledger refuses; nothing is drawn.
     DataError
-        If the column is empty, holds NaN or infinity, or `patient_ids` has another length;
-        nothing is charged.
+        If the column is empty or holds missing, masked or infinite entries, or `patient_ids` has
+        another length or a missing or ambiguous id; nothing is charged.
     TypeError, ValueError
         If an argument is wrong; nothing is charged.
 

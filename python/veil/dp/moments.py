@@ -150,7 +150,8 @@ def count(
     delta : float
         Of this query; 0 asks for Laplace noise, above 0 for Gaussian noise.
     patient_ids : column or None
-        Who each row belongs to; None says that each row is its own patient.
+        Who each row belongs to: integers, text, bytes or dates, all of one kind and none missing.
+        None says that each row is its own patient.
     ledger : Ledger
         Is charged before any noise is drawn.
     max_rows_per_patient : int, optional
@@ -170,8 +171,8 @@ def count(
     BudgetExceeded
         If the ledger refuses; nothing is drawn.
     DataError
-        If the column is empty, holds NaN or infinity, or `patient_ids` has another length;
-        nothing is charged.
+        If the column is empty or holds missing, masked or infinite entries, or `patient_ids` has
+        another length or a missing or ambiguous id; nothing is charged.
     TypeError, ValueError
         If an argument is wrong; nothing is charged.
     """
@@ -208,7 +209,7 @@ def sum(
     Parameters
     ----------
     values : column of numbers, shape (n_rows,)
-        NumPy array, pandas or polars Series.
+        List, NumPy array, pandas or polars Series.
     bounds : (low, high)
         Public; values outside are clamped.
     epsilon : float
@@ -216,7 +217,8 @@ def sum(
     delta : float
         Of this query; 0 asks for Laplace noise, above 0 for Gaussian noise.
     patient_ids : column or None
-        Who each row belongs to; None says that each row is its own patient.
+        Who each row belongs to: integers, text, bytes or dates, all of one kind and none missing.
+        None says that each row is its own patient.
     ledger : Ledger
         Is charged before any noise is drawn.
     max_rows_per_patient : int, optional
@@ -236,8 +238,8 @@ def sum(
     BudgetExceeded
         If the ledger refuses; nothing is drawn.
     DataError
-        If the column is empty, holds NaN or infinity, or `patient_ids` has another length;
-        nothing is charged.
+        If the column is empty or holds missing, masked or infinite entries, or `patient_ids` has
+        another length or a missing or ambiguous id; nothing is charged.
     TypeError, ValueError
         If an argument is wrong; nothing is charged.
     """
@@ -279,7 +281,7 @@ def mean(
     Parameters
     ----------
     values : column of numbers, shape (n_rows,)
-        NumPy array, pandas or polars Series.
+        List, NumPy array, pandas or polars Series.
     bounds : (low, high)
         Public; values outside are clamped. The narrower, the less noise.
     epsilon : float
@@ -287,7 +289,8 @@ def mean(
     delta : float
         Of this query; 0 asks for Laplace noise, above 0 for Gaussian noise.
     patient_ids : column or None
-        Who each row belongs to; None says that each row is its own patient.
+        Who each row belongs to: integers, text, bytes or dates, all of one kind and none missing.
+        None says that each row is its own patient.
     ledger : Ledger
         Is charged before any noise is drawn.
     max_rows_per_patient : int, optional
@@ -307,8 +310,8 @@ def mean(
     BudgetExceeded
         If the ledger refuses; nothing is drawn.
     DataError
-        If the column is empty, holds NaN or infinity, or `patient_ids` has another length;
-        nothing is charged.
+        If the column is empty or holds missing, masked or infinite entries, or `patient_ids` has
+        another length or a missing or ambiguous id; nothing is charged.
     TypeError, ValueError
         If an argument is wrong; nothing is charged.
 
@@ -363,7 +366,7 @@ def variance(
     Parameters
     ----------
     values : column of numbers, shape (n_rows,)
-        NumPy array, pandas or polars Series.
+        List, NumPy array, pandas or polars Series.
     bounds : (low, high)
         Public; values outside are clamped.
     epsilon : float
@@ -371,7 +374,8 @@ def variance(
     delta : float
         Of this query; 0 asks for Laplace noise, above 0 for Gaussian noise.
     patient_ids : column or None
-        Who each row belongs to; None says that each row is its own patient.
+        Who each row belongs to: integers, text, bytes or dates, all of one kind and none missing.
+        None says that each row is its own patient.
     ledger : Ledger
         Is charged before any noise is drawn.
     max_rows_per_patient : int, optional
@@ -392,8 +396,8 @@ def variance(
     BudgetExceeded
         If the ledger refuses; nothing is drawn.
     DataError
-        If the column is empty, holds NaN or infinity, or `patient_ids` has another length;
-        nothing is charged.
+        If the column is empty or holds missing, masked or infinite entries, or `patient_ids` has
+        another length or a missing or ambiguous id; nothing is charged.
     TypeError, ValueError
         If an argument is wrong; nothing is charged.
     """

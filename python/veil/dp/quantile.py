@@ -62,7 +62,7 @@ def quantiles(
     Parameters
     ----------
     values : column of numbers, shape (n_rows,)
-        NumPy array, pandas or polars Series.
+        List, NumPy array, pandas or polars Series.
     bounds : (low, high)
         Public; values outside are clamped.
     epsilon : float
@@ -70,7 +70,8 @@ def quantiles(
     delta : float
         Not used: every step is pure. 0 says so.
     patient_ids : column or None
-        Who each row belongs to; None says that each row is its own patient.
+        Who each row belongs to: integers, text, bytes or dates, all of one kind and none missing.
+        None says that each row is its own patient.
     ledger : Ledger
         Is charged before any random number is drawn.
     q : float or sequence of float in (0, 1)
@@ -98,8 +99,8 @@ def quantiles(
     BudgetExceeded
         If the ledger refuses; nothing is drawn.
     DataError
-        If the column is empty, holds NaN or infinity, or `patient_ids` has another length;
-        nothing is charged.
+        If the column is empty or holds missing, masked or infinite entries, or `patient_ids` has
+        another length or a missing or ambiguous id; nothing is charged.
     TypeError, ValueError
         If an argument is wrong; nothing is charged.
 

@@ -43,6 +43,7 @@ class Release:
     exact_from : {"input", "sum"}
         ``"input"``: the guarantee holds for the data as given. ``"sum"``: from the value that was
         handed to the mechanism on; the float arithmetic before it is taken as real arithmetic.
+        It follows from the call, never from the type of the value.
     unit : str
         Whose contribution is protected.
     relation : str

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from veil import dp, noise
@@ -110,6 +110,7 @@ def test_untyped_containers_are_no_array(mechanism, x):
             mechanism.release(x, ledger=ledger(), integer=integer)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(-(2**63), 2**64 - 1), min_size=1, max_size=8),
     st.integers(-80, 80),
@@ -213,6 +214,7 @@ def test_choices_are_never_exact_from_the_input(sensitivity, scores):
     assert mechanism.release(scores, ledger=ledger()).exact_from == "sum"
 
 
+@settings(deadline=None)
 @given(
     st.one_of(st.integers(-(2**70), 2**70), st.floats(-1e20, 1e20)),
     st.floats(0, 1),

@@ -22,6 +22,28 @@ def test_counts_rows_and_patients():
     assert make().n_patients == 4
 
 
+def test_masked_arrays_are_refused_or_kept_as_what_they_hold():
+    hidden = np.zeros(4, bool)
+    hidden[2] = True
+    for name in ("x", "y", "x_test", "y_test"):
+        plain = {"x": X, "y": Y, "x_test": X, "y_test": Y}[name]
+        mask = hidden if plain.ndim == 1 else np.outer(hidden, [0, 1, 0])
+        with pytest.raises(DataError, match=f"site 'north': {name}: expected no masked entries"):
+            make(**{name: np.ma.masked_array(plain, mask)})
+        kept = getattr(make(**{name: np.ma.masked_array(plain, False)}), name)
+        assert type(kept) is np.ndarray
+        assert np.shares_memory(kept, plain) or np.array_equal(kept, plain)
+    with pytest.raises(DataError, match="subgroups.*: expected no masked entries"):
+        make(subgroups={"sex": np.ma.masked_array(Y, hidden)})
+
+
+def test_patients_of_any_container_are_kept_as_an_array_of_keys():
+    for patients in (["a", "a", "b", "c"], np.array(["a", "a", "b", "c"], object), (7, 7, 8, 9)):
+        site = make(patients=patients)
+        assert isinstance(site.patients, np.ndarray)
+        assert site.n_patients == 3
+
+
 def test_images_and_empty_test_sets_are_allowed():
     images = np.zeros((4, 5, 5), np.float32)
     assert make(x=images, x_test=images[:0], y_test=Y[:0]).n_test == 0

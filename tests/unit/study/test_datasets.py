@@ -173,6 +173,20 @@ def test_csv_without_the_patient_column_is_refused(tmp_path):
         load(tmp_path, ward_rows(), patient="mrn")
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ("7", "7.0", "expected one spelling of each number, got two in rows 0 and 2"),
+        ("e\u0301", "x", "normal form NFKC, got another in row 0"),
+        ("unknown", "x", "a text that stands for one in row 0"),
+    ],
+)
+def test_csv_in_which_a_patient_may_have_two_ids_is_refused(tmp_path, first, second, message):
+    rows = [row.replace("p0,", f"{first},").replace("p2,", f"{second},") for row in ward_rows()]
+    with pytest.raises(DataError, match=f"patient column 'id': .*{message}"):
+        load(tmp_path, rows, patient="id")
+
+
 def replaced(old, new, rows=None):
     return [row.replace(old, new) for row in rows or ward_rows()]
 
