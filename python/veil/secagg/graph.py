@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from veil._checks import is_whole, whole
 from veil.secagg.hypergeometric import is_connected, quantile
 

@@ -33,7 +33,7 @@ def test_masked_arrays_are_refused_or_kept_as_what_they_hold():
         kept = getattr(make(**{name: np.ma.masked_array(plain, False)}), name)
         assert type(kept) is np.ndarray
         assert np.shares_memory(kept, plain) or np.array_equal(kept, plain)
-    with pytest.raises(DataError, match="subgroups.*: expected no masked entries"):
+    with pytest.raises(DataError, match=r"subgroups.*: expected no masked entries"):
         make(subgroups={"sex": np.ma.masked_array(Y, hidden)})
 
 
