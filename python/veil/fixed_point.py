@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veil import _arrays, _core
-from veil._checks import fix_whole, whole
+from veil._checks import fix_whole, real, whole
 
 if TYPE_CHECKING:
     from veil.random import SecureGenerator
@@ -90,9 +90,7 @@ class FixedPoint:
             )
 
     def _check_clip(self) -> None:
-        if not isinstance(self.clip, int | float | np.number) or isinstance(self.clip, bool):
-            raise TypeError(f"clip: expected a number, got {type(self.clip).__name__}")
-        object.__setattr__(self, "clip", float(self.clip))
+        object.__setattr__(self, "clip", real("clip", self.clip))
         if not (math.isfinite(self.clip) and self.clip > 0):
             raise ValueError(f"clip: expected a finite number above 0, got {self.clip}")
         if not 2.0**-500 <= self.clip <= 2.0**500:

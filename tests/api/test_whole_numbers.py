@@ -409,6 +409,19 @@ def test_a_clip_of_another_type_is_refused(clip):
         codec(clip=clip)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda v: codec(clip=v),
+        lambda v: config(dropout=v),
+        lambda v: secagg.NoiseShare(distribution="skellam", sigma=v),
+    ],
+)
+def test_numbers_beyond_a_float_s_range_are_refused_by_name(make):
+    with pytest.raises(ValueError, match=r"(clip|dropout|sigma): expected a number in a float's"):
+        make(10**400)
+
+
 @pytest.mark.parametrize("kind", [np.int64, np.uint8])
 def test_weights_are_whole_numbers_of_any_type(kind):
     from veil.secagg.client.vectors import check_weight
