@@ -19,7 +19,7 @@ with atheris.instrument_imports(
     include=["veil.secagg.proposal", "veil.secagg.policy", "veil.secagg.messages",
              "veil.secagg.client", "veil.integrations.flower.terms"]
 ):  # fmt: skip
-    from hostile import Forgetful
+    from hostile import CONTEXT, Forgetful
     from hostile_values import BEYOND, Door, Draw, check_message, lasting_policy, seconds, sites_of
 
     from conftest import make_session
@@ -39,7 +39,7 @@ COHORTS = [
     Config.for_cohort(1500, adversary="honest-but-curious", graph="full", **SETTINGS),
 ]
 SESSIONS = [
-    sites_of(make_session(5, config=config, policy={"replay": Forgetful()}), b"context")
+    sites_of(make_session(5, config=config, policy={"replay": Forgetful()}), CONTEXT)
     for config in COHORTS
 ]
 with tempfile.TemporaryDirectory() as folder:

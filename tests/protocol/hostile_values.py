@@ -230,8 +230,15 @@ class Door:
         from veil.integrations.flower.store import Store
         from veil.integrations.flower.terms import Terms
 
-        self._site = Participant(policy=policy, identity=identity, metrics={"loss": 2.0},
-                                 privacy=None)  # fmt: skip
+        self._site = Participant(
+            policy=policy,
+            identity=identity,
+            metrics={"loss": 2.0},
+            privacy=None,
+            ledger=None,
+            label=None,
+            answer_after=None,
+        )
         self._store = lambda: Store(identity, policy)
         client = None if policy.roster is not None else 0
         self.honest = Terms("run", client, config, {"loss": 2.0}, None).to_dict()

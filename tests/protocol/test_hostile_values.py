@@ -8,7 +8,7 @@ import random
 import signal
 
 import pytest
-from hostile import Forgetful
+from hostile import CONTEXT, Forgetful
 from hostile_values import BEYOND, Door, Draw, check_message, lasting_policy, seconds, sites_of
 from reference import every_degree, headroom_by_one
 
@@ -74,7 +74,7 @@ def read(values):
 def test_no_message_of_the_protocol_keeps_a_site_busy(make_session, settings):
     agreed = many(**settings)
     session = make_session(5, config=agreed, codec=CODEC, policy={"replay": Forgetful()})
-    steps, source = sites_of(session, b"context"), draw(3)
+    steps, source = sites_of(session, CONTEXT), draw(3)
     for _ in range(1000):
         check_message(source, steps)
 

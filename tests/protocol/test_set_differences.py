@@ -9,6 +9,7 @@ import itertools
 
 import numpy as np
 import pytest
+from hostile import CONTEXT, context_of
 from policies import pinned
 
 from veil.errors import PolicyRefused, StateReplayed
@@ -42,7 +43,7 @@ class Consortium:
             i: Client(self.config, i, self.identities[i], policy, run_id=run, round_number=number)
             for i, policy in self.policies.items()
         }
-        context = context or f"one model, {run} {number}".encode()
+        context = context or context_of("one model", round=number, terms={"run": run})
         replies = server.collect_keys({i: c.advertise() for i, c in clients.items()})
         replies = server.relay_shares({i: clients[i].share(m) for i, m in replies.items()})
         masked = {i: clients[i].mask(m, self.vectors[i], context=context)
@@ -134,14 +135,14 @@ def test_quorums_of_near_sets_share_an_honest_signer():
 
 def test_a_context_is_masked_under_in_one_session_alone(make_session, tmp_path):
     consortium = Consortium(make_session, tmp_path)
-    consortium.open(1, context=b"digest of the model and the round")
+    consortium.open(1, context=CONTEXT)
     with pytest.raises(StateReplayed, match="context: expected one that no session"):
-        consortium.open(2, context=b"digest of the model and the round", run="another")
+        consortium.open(2, context=CONTEXT, run="another")
 
 
 def test_a_session_that_was_never_masked_uses_no_context_up(make_session, tmp_path):
     consortium = Consortium(make_session, tmp_path)
-    context = b"digest of the model and the round"
+    context = CONTEXT
     for i, policy in consortium.policies.items():
         client = Client(consortium.config, i, consortium.identities[i], policy, run_id="run")
         client.advertise()
