@@ -15,7 +15,7 @@ import pytest
 from scipy.stats import beta
 
 from veil import dp, noise
-from veil.dp import choice, quantile
+from veil.dp import choice, moments, quantile
 from veil.random import SecureGenerator
 
 ALPHA = 1e-6
@@ -331,6 +331,39 @@ def test_half_the_noise_shows_in_quantiles(relation, monkeypatch):
     assert violation(*replay(case, 5), case.epsilon / 2, case.delta) <= 0
     halved(monkeypatch)
     assert violation(*replay(case, 5), case.epsilon / 2, case.delta) > 0
+
+
+def rows_case():
+    """A patient with one row at the lower bound, or another with ten at the upper one."""
+    others = np.full(20, 37.0)
+    tables = [np.append(others, [30.0]), np.append(others, [45.0] * 10)]
+
+    def run(neighbour, rng):
+        values = tables[neighbour]
+        answer = dp.sum(
+            values,
+            bounds=(30, 45),
+            epsilon=1.0,
+            delta=0.0,
+            patient_ids=np.minimum(np.arange(values.size), 20),
+            max_rows_per_patient=10,
+            ledger=ledger(REPLACE),
+            rng=rng,
+        )
+        return answer.value >= tables[1].sum()
+
+    return Case(1.0, 1e-9, run)
+
+
+def test_a_sum_hides_how_many_rows_a_replaced_patient_has():
+    case = rows_case()
+    assert violation(*replay(case, 6), case.epsilon, case.delta) <= 0
+
+
+def test_a_sum_that_forgets_the_number_of_rows_shows_it(monkeypatch):
+    monkeypatch.setattr(moments, "rows_are_public", lambda *of: True)
+    case = rows_case()
+    assert violation(*replay(case, 6), case.epsilon, case.delta) > 0
 
 
 def test_unknown_categories_hide_one_unit():

@@ -25,8 +25,8 @@ __all__ = [
     "Noise",
     "answer",
     "check_bounds",
+    "check_spacing",
     "distance",
-    "in_range",
     "joint_noise",
     "noise_of_one",
     "prepared",
@@ -34,9 +34,8 @@ __all__ = [
 
 _MOST_POINTS = 2.0**30
 _MOST_SCALE = 2.0**31
+_MOST_EXPONENT = 900
 _BLOCK = 1 << 16
-# Beyond these a lattice over the bounds, its noise or its squares would leave the normal doubles.
-_LEAST_WIDTH, _MOST_BOUND = 2.0**-900, 2.0**900
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +48,34 @@ class Budget:
     @classmethod
     def checked(cls, epsilon: float, delta: float) -> "Budget":
         """Return the budget, or raise ValueError naming the argument."""
-        return cls(
-            check_positive("epsilon", epsilon), check_delta("delta", delta, zero_allowed=True)
-        )
+        number = check_positive("epsilon", epsilon)
+        if number < 2.0**-_MOST_EXPONENT:  # a share of it could be 0
+            raise ValueError(f"epsilon: expected at least 2^-{_MOST_EXPONENT}, got {epsilon!r}")
+        return cls(number, check_delta("delta", delta, zero_allowed=True))
 
 
 def check_bounds(bounds: Any) -> tuple[float, float]:
     """Return (low, high) as floats, or raise ValueError unless low < high and both are finite."""
     try:
         low, high = (float(value) for value in bounds)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"bounds: expected a pair (low, high), got {bounds!r}") from error
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"bounds: expected finite low < high, got {bounds!r}")
-    if not (high - low >= _LEAST_WIDTH and max(-low, high) <= _MOST_BOUND):
-        raise ValueError(
-            f"bounds: expected a width of at least 2^-900 and magnitudes up to 2^900, got "
-            f"{bounds!r}; rescale the values"
-        )
+    if not math.isfinite(high - low):
+        raise ValueError(f"bounds: expected a finite width, got {bounds!r}")
     return low, high
+
+
+def check_spacing(low: float, high: float, spacing: float) -> None:
+    """Raise ValueError unless doubles tell points at this distance apart between the bounds."""
+    largest = max(abs(low), abs(high))
+    least = max(math.ulp(largest), 2.0**-_MOST_EXPONENT)
+    if largest > 2.0**_MOST_EXPONENT or not least <= spacing <= 2.0**_MOST_EXPONENT:
+        raise ValueError(
+            f"bounds: expected points that doubles tell apart, got a distance of {spacing:g} "
+            f"between {low!r} and {high!r}; rescale the values or choose wider steps"
+        )
 
 
 def distance(relation: str, *, one: float, two: float) -> float:
@@ -83,6 +91,11 @@ class Noise:
     scale: float
     gaussian: bool
 
+    @classmethod
+    def laplace(cls, scale: float) -> "Noise":
+        """Return discrete Laplace noise, or raise ValueError if its scale is out of range."""
+        return cls(discrete_laplace(_in_range(scale)), scale, False)
+
     @property
     def name(self) -> str:
         """What the noise is called."""
@@ -91,6 +104,12 @@ class Noise:
     def half_width(self) -> float:
         """Half-width at 95 %, in lattice units."""
         return half_width_gaussian(self.scale) if self.gaussian else half_width_laplace(self.scale)
+
+    def add(self, exact: npt.ArrayLike, rng: "SecureGenerator") -> npt.NDArray[np.int64]:
+        """Return integers with a draw added to each: here every sum and count gets its noise."""
+        points = np.asarray(exact, np.int64)
+        noisy: npt.NDArray[np.int64] = points + self.distribution.sample(points.size, rng)
+        return noisy
 
 
 def joint_noise(
@@ -103,11 +122,10 @@ def joint_noise(
     """
     if budget.delta == 0.0:
         scales = [s / (budget.epsilon * w) for s, w in zip(sensitivities, shares, strict=True)]
-        laplace = [Noise(discrete_laplace(in_range(t)), t, False) for t in scales]
-        return laplace, Event.pure(epsilon=budget.epsilon)
+        return [Noise.laplace(t) for t in scales], Event.pure(epsilon=budget.epsilon)
     mu = gaussian_mu(budget.epsilon, budget.delta * (1.0 - 1e-6))
     scales = [s / (mu * math.sqrt(w)) for s, w in zip(sensitivities, shares, strict=True)]
-    gaussian = [Noise(rounded_gaussian(in_range(t)), t, True) for t in scales]
+    gaussian = [Noise(rounded_gaussian(_in_range(t)), t, True) for t in scales]
     return gaussian, Event.gaussian(sigma=1.0 / mu, sensitivity=1.0)
 
 
@@ -118,8 +136,7 @@ def noise_of_one(budget: Budget) -> float:
     return 1.0 / gaussian_mu(budget.epsilon, budget.delta * (1.0 - 1e-6))
 
 
-def in_range(scale: float) -> float:
-    """Return a scale of noise that the samplers reach, or raise ValueError."""
+def _in_range(scale: float) -> float:
     if not 0.05 <= scale <= 2.0**32:
         raise ValueError(
             f"epsilon: expected noise of 0.05 to 2^32 lattice units, got {scale:g}; use another "
@@ -138,7 +155,7 @@ class Grid:
     top: int
 
     @classmethod
-    def of(cls, low: float, high: float, noise_per_top: float) -> "Grid":
+    def of(cls, low: float, high: float, noise_per_top: float, *, powers: int = 1) -> "Grid":
         """Return the finest grid that keeps the noise in range.
 
         Parameters
@@ -147,8 +164,21 @@ class Grid:
             Bounds of the values.
         noise_per_top : float
             Scale of the noise over the largest point.
+        powers : int
+            2 where squares of points are summed too.
+
+        Raises
+        ------
+        ValueError
+            If a step of the grid, or its square, is not a normal double.
         """
         half = (high - low) / 2.0
+        largest = 2.0 ** (_MOST_EXPONENT // powers)
+        if not 1.0 / largest < half / _MOST_POINTS < half < largest:
+            raise ValueError(
+                f"bounds: expected a width whose lattice is of normal doubles, got {high - low:g}; "
+                "rescale the values"
+            )
         finest = max(half / _MOST_POINTS, half * max(noise_per_top, 1.0) / _MOST_SCALE)
         g = 2.0 * power_below(finest)
         # A value at a bound rounds to at most one point beyond half / g.
@@ -158,10 +188,6 @@ class Grid:
     def middle(self) -> float:
         """Where point 0 lies."""
         return self.low + (self.high - self.low) / 2.0
-
-    def point(self, value: float) -> int:
-        """Return the point of one value, as `sums` rounds it."""
-        return min(max(round((value - self.middle) / self.granularity), -self.top), self.top)
 
     def sums(self, values: npt.NDArray[Any], low: float, high: float, powers: int) -> list[int]:
         """Return the sums of points, and with `powers` = 2 of their scaled squares.

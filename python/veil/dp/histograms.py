@@ -15,7 +15,16 @@ import numpy.typing as npt
 from veil.dp._columns import MOST_ROWS, categories_of, kept_rows, numbers
 from veil.dp._counting import count_categories, count_edges, count_equal
 from veil.dp._inputs import require_finite
-from veil.dp._query import Budget, Noise, answer, check_bounds, distance, joint_noise, prepared
+from veil.dp._query import (
+    Budget,
+    Noise,
+    answer,
+    check_bounds,
+    check_spacing,
+    distance,
+    joint_noise,
+    prepared,
+)
 from veil.dp.events import Event, check_count
 from veil.dp.release import Release
 
@@ -126,9 +135,8 @@ def histogram(
     (noise,), event = _noise(budget, most, ledger.relation)
     slack = counts.size * noise.distribution.tv_bound
     ledger.charge(event, slack=slack, label=label)
-    drawn = noise.distribution.sample(counts.size, source)
     return answer(
-        value=counts + drawn,
+        value=noise.add(counts, source),
         mechanism=noise.name,
         granularity=1.0,
         sensitivity=_reach(budget, most, ledger.relation),
@@ -188,6 +196,7 @@ def _known(
     cells = _cells(bins)
     if cells is not None:
         low, high = check_bounds(bounds)
+        check_spacing(low, high, (high - low) / cells)
         counts = count_equal("values", column, low, high, cells, clamp=False)
         return counts, tuple(np.linspace(low, high, cells + 1).tolist()), most
     _no_bounds(bounds)
@@ -250,7 +259,7 @@ def _unknown(
     # How many categories there are is private: the slack is charged for the most there can be.
     slack = MOST_ROWS * noise.distribution.tv_bound
     ledger.charge(event, slack=slack, label=label, additive_delta=budget.delta)
-    noisy = counts.astype(np.int64) + noise.distribution.sample(counts.size, rng)
+    noisy = noise.add(counts, rng)
     shown = noisy >= threshold
     return answer(
         value=noisy[shown],

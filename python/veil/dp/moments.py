@@ -62,28 +62,23 @@ def count_design(budget: Budget, *, most: int) -> Design:
 
 
 def sum_design(
-    budget: Budget, bounds: tuple[float, float], *, most: int, relation: str, fixed_rows: bool
+    budget: Budget,
+    bounds: tuple[float, float],
+    *,
+    most: int,
+    relation: str,
+    rows_public: bool,
 ) -> Design:
-    """Design a sum: a grid around 0, not around the middle, since the count is private.
-
-    With `fixed_rows` a unit has one row always; otherwise it may have 0 to `most`.
-    """
+    """Design a sum: a grid around 0, not around the middle, since the count is private."""
     low, high = check_bounds(bounds)
     largest = max(abs(low), abs(high))
-    width = _reach(low, high, most, relation, fixed_rows)
-    grid = Grid.of(-largest, largest, noise_of_one(budget) * width / largest)
-    reach = int(_reach(grid.point(low), grid.point(high), most, relation, fixed_rows))
-    noises, event = joint_noise(budget, [max(reach, 1)], [1.0])
+    # A replaced unit may bring another number of rows, 0 to `most`: m high - 0, or 0 - m low.
+    replaced = high - low if rows_public else max(high, 0.0) - min(low, 0.0)
+    width = distance(relation, one=largest, two=replaced)
+    grid = Grid.of(-largest, largest, noise_of_one(budget) * most * width / largest)
+    reach = most * (math.ceil(width / grid.granularity) + 1)
+    noises, event = joint_noise(budget, [reach], [1.0])
     return Design(grid, reach, noises, event)
-
-
-def _reach(low: float, high: float, most: int, relation: str, fixed_rows: bool) -> float:
-    """Return how far one unit moves a sum of values from `low` to `high`."""
-    if fixed_rows:
-        return distance(relation, one=max(abs(low), abs(high)), two=high - low)
-    # A unit that is replaced may have another number of rows, each of another value.
-    least, greatest = min(most * low, 0.0), max(most * high, 0.0)
-    return distance(relation, one=max(-least, greatest), two=greatest - least)
 
 
 def mean_design(
@@ -112,7 +107,8 @@ def _centered_design(
     squares: bool,
 ) -> Design:
     low, high = check_bounds(bounds)
-    grid = Grid.of(low, high, 2.0 * noise_of_one(budget) * most / min(shares))
+    noise_per_top = 2.0 * noise_of_one(budget) * most / min(shares)
+    grid = Grid.of(low, high, noise_per_top, powers=2 if squares else 1)
     reach = most * int(distance(relation, one=grid.top, two=2 * grid.top))
     # Squares are points of 0 .. top, in units of g^2 top.
     sensitivities = [reach, *([most * grid.top] if squares else []), most][: len(shares)]
@@ -187,9 +183,8 @@ def count(
     design = count_design(budget, most=most)
     ledger.charge(design.event, slack=design.slack, label=label)
     (noise,) = design.noises
-    return _answer(
-        total + _draw(noise, source), noise.half_width(), noise.name, design, ledger, source
-    )
+    value = int(noise.add([total], source)[0])
+    return _answer(value, noise.half_width(), noise.name, design, ledger, source)
 
 
 def sum(
@@ -205,6 +200,9 @@ def sum(
     label: str = "sum",
 ) -> Release:
     """Sum a column of values clamped to bounds.
+
+    The number of a patient's rows is private with `patient_ids`: under replace-one the noise then
+    covers a patient with none whose place one with `max_rows_per_patient` takes.
 
     Parameters
     ----------
@@ -247,16 +245,11 @@ def sum(
     budget = Budget.checked(epsilon, delta)
     low, high = check_bounds(bounds)
     column, most = _bounded_column(values, patient_ids, max_rows_per_patient)
-    design = sum_design(
-        budget,
-        bounds,
-        most=most,
-        relation=ledger.relation,
-        fixed_rows=patient_ids is None,
-    )
+    public = rows_are_public(ledger.relation, patient_ids)
+    design = sum_design(budget, bounds, most=most, relation=ledger.relation, rows_public=public)
     ledger.charge(design.event, slack=design.slack, label=label)
     (noise,) = design.noises
-    total = design.grid.sums(column, low, high, 1)[0] + _draw(noise, source)
+    total = int(noise.add(design.grid.sums(column, low, high, 1), source)[0])
     g = design.grid.granularity
     return _answer(total * g, noise.half_width() * g, noise.name, design, ledger, source)
 
@@ -332,10 +325,9 @@ def mean(
     public = rows_are_public(ledger.relation, patient_ids)
     design = mean_design(budget, bounds, most=most, relation=ledger.relation, rows_public=public)
     ledger.charge(design.event, slack=design.slack, label=label)
-    drawn = [_draw(noise, source) for noise in design.noises]
-    rows, of_rows = _rows(column.size, design.noises, drawn, 1)
+    (total,), rows, of_rows = _noisy(design, column, low, high, 1, source)
     g = design.grid.granularity
-    deviation = g * (design.grid.sums(column, low, high, 1)[0] + drawn[0]) / rows
+    deviation = g * total / rows
     return _answer(
         min(max(design.grid.middle + deviation, low), high),
         math.hypot(g * design.noises[0].half_width(), abs(deviation) * of_rows) / rows,
@@ -410,14 +402,12 @@ def variance(
         budget, bounds, most=most, relation=ledger.relation, rows_public=public
     )
     ledger.charge(design.event, slack=design.slack, label=label)
-    drawn = [_draw(noise, source) for noise in design.noises]
-    rows, of_rows = _rows(column.size, design.noises, drawn, 2)
-    sums = design.grid.sums(column, low, high, 2)
+    (total, squares), rows, of_rows = _noisy(design, column, low, high, 2, source)
     g = design.grid.granularity
     unit = g * g * design.grid.top
     half = (high - low) / 2.0
-    center = min(max(g * (sums[0] + drawn[0]) / rows, -half), half)
-    square = min(max(unit * (sums[1] + drawn[1]) / rows, 0.0), half * half)
+    center = min(max(g * total / rows, -half), half)
+    square = min(max(unit * squares / rows, 0.0), half * half)
     errors = (
         2.0 * abs(center) * g * design.noises[0].half_width(),
         unit * design.noises[1].half_width(),
@@ -434,11 +424,15 @@ def variance(
     )
 
 
-def _rows(exact: int, noises: list[Noise], drawn: list[int], index: int) -> tuple[int, float]:
-    """Return the number of rows to divide by, and its half-width: exact where it is public."""
-    if index >= len(noises):
-        return exact, 0.0
-    return max(1, exact + drawn[index]), noises[index].half_width()
+def _noisy(
+    design: Design, column: Any, low: float, high: float, powers: int, rng: "SecureGenerator"
+) -> tuple[list[int], int, float]:
+    """Return noisy sums, and the number of rows with its half-width: exact where it is public."""
+    exact = [*design.grid.sums(column, low, high, powers), column.size][: len(design.noises)]
+    noisy = [int(n.add([x], rng)[0]) for n, x in zip(design.noises, exact, strict=True)]
+    if len(noisy) == powers:
+        return noisy, column.size, 0.0
+    return noisy[:powers], max(1, noisy[powers]), design.noises[powers].half_width()
 
 
 def _answer(
@@ -481,7 +475,3 @@ def _length(values: Any) -> int:
     if not hasattr(_arrays.unmasked("values", values), "__len__") or len(values) == 0:
         raise DataError("values: expected a column of at least one row")
     return len(values)
-
-
-def _draw(noise: Noise, rng: "SecureGenerator") -> int:
-    return int(noise.distribution.sample(1, rng)[0])

@@ -84,7 +84,10 @@ def _count(b: Budget, bounds: Any, most: int, relation: str, alone: bool, extra:
 
 
 def _sum(b: Budget, bounds: Any, most: int, relation: str, alone: bool, extra: Any) -> Any:
-    return _of_design(moments.sum_design(b, bounds, most=most, relation=relation, fixed_rows=alone))
+    public = alone and relation == "replace-one"
+    return _of_design(
+        moments.sum_design(b, bounds, most=most, relation=relation, rows_public=public)
+    )
 
 
 def _mean(b: Budget, bounds: Any, most: int, relation: str, alone: bool, extra: Any) -> Any:
@@ -107,7 +110,7 @@ def _histogram(b: Budget, bounds: Any, most: int, relation: str, alone: bool, ex
 
 def _quantiles(b: Budget, bounds: Any, most: int, relation: str, alone: bool, extra: Any) -> Any:
     design = quantile.design_of(b, bounds, most, relation, extra["q"], extra["step"])
-    return design.event, design.slack, 0.0
+    return design.event, design.tree.slack, 0.0
 
 
 _QUERIES: dict[str, Callable[..., Any]] = {

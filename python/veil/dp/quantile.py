@@ -5,14 +5,12 @@ the middle quantile splits the rows, and each half is asked for its own; every r
 per level, so m quantiles cost log2(m + 1) compositions instead of m. Its single-quantile step, the
 exponential mechanism on ranks, is replaced by permute-and-flip, which is never worse (arXiv
 2010.12603), over fixed points, so that nothing about the data enters its sampling but integer
-ranks. One pass over the data counts rows per point.
-
-Rows of one value may belong to both halves: a part is a range of ranks, and a noisy rank says where
-the rows of the point that was found are parted. docs/design/quantiles.md has the proofs.
+ranks. Rows that tie at a split are shared out between both halves by a noisy number of them.
+One pass over the data counts rows per point. Proofs: docs/design/quantiles.md.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +19,9 @@ import numpy.typing as npt
 
 from veil.dp._columns import kept_rows, numbers
 from veil.dp._counting import count_equal
-from veil.dp._query import Budget, answer, check_bounds, distance, in_range, prepared
-from veil.dp._samplers import discrete_laplace
-from veil.dp.choice import flip_slack, permute_and_flip
+from veil.dp._halving import Step, Tree, halving, middle_of
+from veil.dp._query import Budget, answer, check_bounds, check_spacing, prepared
+from veil.dp.choice import permute_and_flip
 from veil.dp.events import Event, check_positive
 from veil.dp.release import Release
 
@@ -35,11 +33,6 @@ __all__ = ["quantiles"]
 
 _DEFAULT_POINTS = 1 << 18
 _MOST_POINTS = 1 << 24
-# Of a level's epsilon where a part is parted: what the noisy rank takes.
-_SPLIT_SHARE = 1.0 / 6.0
-_LEAST_SCALE = 0.05  # noise is never narrower, however large epsilon is
-# Probabilities that a choice, and that a split, is farther off than `error` says: 5 % together.
-_CHOICE_FAILS, _SPLIT_FAILS = 0.04, 0.01
 _PUBLIC = ("bounds and step", "which quantiles", "epsilon and delta", "rows per patient")
 
 
@@ -89,10 +82,9 @@ def quantiles(
     Returns
     -------
     Release
-        Points ``low + i step`` in the order of `q`, never decreasing in q. With probability 95 %
-        for all of them together, after the values are rounded to points, at most
-        ``q n + error`` rows lie below each and at least ``q n - error`` at or below it, whatever
-        the ties.
+        Points ``low + i step`` in the order of `q`, never decreasing in q. With probability 95 %,
+        for all of them together: of the n rows that count, rounded to points, at most
+        ``q n + error`` lie below the answer for q and at least ``q n - error`` at or below it.
 
     Raises
     ------
@@ -125,25 +117,25 @@ def quantiles(
     if rows is not None:
         column = column[rows]
     design = design_of(budget, bounds, most, ledger.relation, q, step)
-    spacing, top = design.spacing, design.top
+    spacing, top, tree = design.spacing, design.top, design.tree
     ends = low - spacing / 2.0, low + top * spacing + spacing / 2.0
     cells = count_equal("values", column, *ends, top + 1, clamp=True)
-    ledger.charge(design.event, slack=design.slack, label=label)
-    search = _Search(np.concatenate(([0], np.cumsum(cells))), design, source)
-    search.run(sorted(set(design.wanted)), 0, top, 0.0, 1.0, 0, column.size)
+    ledger.charge(design.event, slack=tree.slack, label=label)
+    search = _Search(np.concatenate(([0], np.cumsum(cells))), tree.steps, source)
+    search.run(sorted(tree.steps), 0, top, 0, column.size)
     found = np.array([low + search.found[w] * spacing for w in design.wanted])
     np.clip(found, low, high, out=found)
     return answer(
         value=float(found[0]) if np.ndim(q) == 0 else found,
         mechanism="recursive quantiles by permute-and-flip",
         granularity=spacing,
-        sensitivity=float(design.reach),
-        sigma=1.0 / design.rate,
+        sensitivity=tree.reach,
+        sigma=max(1.0 / (step.rate * step.units) for step in tree.steps.values()),
         event=design.event,
-        slack=design.slack,
+        slack=tree.slack,
         ledger=ledger,
         rng=source,
-        error=design.error,
+        error=tree.error,
         public=_PUBLIC,
         labels=tuple(design.wanted),
     )
@@ -151,42 +143,13 @@ def quantiles(
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """What public parameters fix: the points, the rates of the draws, the event and its slack.
-
-    `rate` is that of a part which is asked for one quantile; of one that is parted, `split_rate` is
-    that of its coins and `split` draws the noise of its rank, or is None where no part is.
-    """
+    """What public parameters fix: the points, the steps of the search, and the event."""
 
     wanted: list[float]
     spacing: float
     top: int
-    reach: int
-    rate: float
-    split_rate: float
-    split: Any
+    tree: Tree
     event: Event
-
-    @property
-    def _different(self) -> int:
-        return len(set(self.wanted))
-
-    @property
-    def slack(self) -> float:
-        """Slack of all draws."""
-        coins = flip_slack(self.event.count * (self.top + 1))
-        return coins if self.split is None else coins + self._different * self.split.tv_bound
-
-    @property
-    def error(self) -> float:
-        """By how many ranks each quantile is off at most, with probability 95 % for all."""
-        candidates = (self.top + 1) * self._different
-        if self.split is None:
-            return math.log(candidates / (_CHOICE_FAILS + _SPLIT_FAILS)) / self.rate + 0.5
-        # Every part above the last hands on where it was parted; targets are rounded to ranks.
-        choices = math.log(candidates / _CHOICE_FAILS)
-        parted = self.split.scale * math.log(2.0 * self._different / _SPLIT_FAILS)
-        above = max(choices / self.split_rate, parted) + 0.5
-        return float((self.event.count - 1) * above + choices / self.rate + 0.5)
 
 
 def design_of(
@@ -200,16 +163,11 @@ def design_of(
     """Design the quantiles of rows of which one unit has at most `most`."""
     wanted = _wanted(q)
     spacing, top = _points(*check_bounds(bounds), step)
-    levels = len(set(wanted)).bit_length()
+    distinct = sorted(set(wanted))
+    levels = len(distinct).bit_length()
     event = Event.pure(epsilon=budget.epsilon / levels, count=levels)
-    # A replaced row leaves one part and enters another; with one level there is one part.
-    reach = most * (1 if levels == 1 else int(distance(relation, one=1, two=2)))
-    rate = event.ratio / (2.0 * reach)
-    split = None
-    if levels > 1:
-        scale = reach / (_SPLIT_SHARE * event.ratio)
-        split = discrete_laplace(in_range(max(scale, _LEAST_SCALE)))
-    return Design(wanted, spacing, top, reach, rate, (1.0 - _SPLIT_SHARE) * rate, split, event)
+    tree = halving(distinct, points=top + 1, epsilon=event.ratio, most=most, relation=relation)
+    return Design(wanted, spacing, top, tree, event)
 
 
 def _wanted(q: Sequence[float] | float) -> list[float]:
@@ -222,65 +180,67 @@ def _wanted(q: Sequence[float] | float) -> list[float]:
 def _points(low: float, high: float, step: float | None) -> tuple[float, int]:
     """Return the distance of points and the index of the last."""
     if step is None:
-        return (high - low) / _DEFAULT_POINTS, _DEFAULT_POINTS
-    spacing = check_positive("step", step)
-    top = math.floor((high - low) / spacing)
-    if not 1 <= top <= _MOST_POINTS:
-        raise ValueError(
-            f"step: expected 1 to 2^24 steps between the bounds, got {(high - low) / spacing:g}"
-        )
+        spacing, top = (high - low) / _DEFAULT_POINTS, _DEFAULT_POINTS
+    else:
+        spacing = check_positive("step", step)
+        steps = (high - low) / spacing
+        if not 1.0 <= steps < _MOST_POINTS + 1:
+            raise ValueError(f"step: expected 1 to 2^24 steps between the bounds, got {steps:g}")
+        top = math.floor(steps)
+    check_spacing(low, high, spacing)
     return spacing, top
 
 
 class _Search:
-    """Recursive halving over cumulated counts; `found` maps each quantile to its point."""
+    """Recursive halving over cumulated counts; `found` maps each quantile to its point.
+
+    A part is a run of points, and the rows of ranks below + 1 .. upto among all sorted rows. Of the
+    rows at a point where two parts meet, each has its own.
+    """
 
     def __init__(
-        self, cumulated: npt.NDArray[np.int64], design: Design, rng: "SecureGenerator"
+        self,
+        cumulated: npt.NDArray[np.int64],
+        steps: Mapping[float, Step],
+        rng: "SecureGenerator",
     ) -> None:
         self._cumulated = cumulated
-        self._design = design
+        self._steps = steps
         self._rng = rng
         self.found: dict[float, int] = {}
 
-    def run(
-        self,
-        wanted: list[float],
-        first: int,
-        last: int,
-        low: float,
-        high: float,
-        begin: int,
-        end: int,
-    ) -> None:
-        """Find `wanted`, in (low, high) of all rows, among the points first .. last.
-
-        The part's rows are those of the ranks begin .. end - 1 in ascending order.
-        """
+    def run(self, wanted: list[float], first: int, last: int, below: int, upto: int) -> None:
+        """Find the ascending `wanted` among the points first .. last of a part."""
+        if first == last:
+            # One point is left, and nothing to spend on.
+            self.found.update(dict.fromkeys(wanted, first))
+            return
         if not wanted:
             return
-        middle = len(wanted) // 2
-        share = (wanted[middle] - low) / (high - low)
-        target = begin + math.floor(share * (end - begin) + 0.5)
-        ranks = np.clip(self._cumulated[first : last + 2], begin, end)
-        parted = len(wanted) > 1
-        at = _choose(ranks, target, self._rate(parted), self._rng)
-        point = self.found[wanted[middle]] = first + at
-        if not parted:
+        middle = middle_of(wanted)
+        step = self._steps[wanted[middle]]
+        ranks = np.clip(self._cumulated[first : last + 2], below, upto) - below
+        target = step.target(upto - below)
+        offset = self._choose(ranks * step.units, target, step.rate)
+        point = first + offset
+        self.found[wanted[middle]] = point
+        if step.cut is None:
             return
-        noisy = target + int(self._design.split.sample(1, self._rng)[0])
-        split = min(max(noisy, int(ranks[at])), int(ranks[at + 1]))
-        self.run(wanted[:middle], first, point, low, wanted[middle], begin, split)
-        self.run(wanted[middle + 1 :], point, last, wanted[middle], high, split, end)
+        cut = below + self._cut(int(ranks[offset]), int(ranks[offset + 1]), target, step)
+        self.run(wanted[:middle], first, point, below, cut)
+        self.run(wanted[middle + 1 :], point, last, cut, upto)
 
-    def _rate(self, parted: bool) -> float:
-        return self._design.split_rate if parted else self._design.rate
+    def _choose(self, ranks: npt.NDArray[np.int64], target: int, rate: float) -> int:
+        """Return the offset of a point whose rows bracket a rank near the target."""
+        # Rows below the point and up to it bracket its rank: 0 if the target is between them.
+        scores = -np.maximum(np.maximum(ranks[:-1] - target, target - ranks[1:]), 0)
+        return permute_and_flip(scores, rate, self._rng)
 
+    def _cut(self, least: int, most: int, target: int, step: Step) -> int:
+        """Return where to part the rows: of those that tie at the point, a noisy number go below.
 
-def _choose(ranks: npt.NDArray[np.int64], target: int, rate: float, rng: "SecureGenerator") -> int:
-    """Return the index of a point whose rows' ranks are near `target`.
-
-    Rows below a point and up to it bracket its rank: the score is 0 if the target is between them.
-    """
-    scores = -np.maximum(np.maximum(ranks[:-1] - target, target - ranks[1:]), 0)
-    return permute_and_flip(scores, rate, rng)
+        The number does not depend on how many there are: a row more is one more on one side.
+        """
+        assert step.cut is not None
+        ties = step.cut.add([target - least * step.units], self._rng)
+        return least + min(max(step.whole(int(ties[0])), 0), most - least)

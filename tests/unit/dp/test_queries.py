@@ -238,6 +238,21 @@ def test_more_rows_per_patient_cost_more_noise(query, relation):
     assert four.event == one.event
 
 
+@pytest.mark.parametrize(
+    ("bounds", "rows"),
+    [((30, 45), 450.0), ((-45, -30), 450.0), ((-60, 60), 1200.0), ((100, 200), 2000.0)],
+    ids=str,
+)
+def test_a_replaced_patient_may_bring_another_number_of_rows(bounds, rows):
+    """Ten rows at a bound against none; with a row per patient, one bound against the other."""
+    book = ledger("replace-one")
+    ids = np.arange(AGES.size) // 10
+    several = ask(dp.sum, bounds=bounds, book=book, patient_ids=ids, max_rows_per_patient=10)
+    assert several.sensitivity == pytest.approx(rows, rel=1e-6)
+    alone = ask(dp.sum, bounds=bounds, book=ledger("replace-one"))
+    assert alone.sensitivity == pytest.approx(bounds[1] - bounds[0], rel=1e-6)
+
+
 @pytest.mark.parametrize("query", [dp.histogram, dp.sum], ids=["histogram", "sum"])
 def test_replace_one_moves_a_value_farther(query):
     add, replace = (
@@ -351,8 +366,6 @@ def test_sum_is_not_exported():
         ({"bounds": (0, math.inf)}, ValueError, "bounds: expected"),
         ({"bounds": (math.nan, 1)}, ValueError, "bounds: expected"),
         ({"bounds": 7}, ValueError, "bounds: expected"),
-        ({"bounds": (0, 5e-324)}, ValueError, "bounds: expected a width"),
-        ({"bounds": (0, 1e308)}, ValueError, "bounds: expected a width"),
         ({"epsilon": 0.0}, ValueError, "epsilon: expected"),
         ({"epsilon": -1.0}, ValueError, "epsilon: expected"),
         ({"epsilon": math.nan}, ValueError, "epsilon: expected"),
@@ -404,6 +417,51 @@ def test_bad_quantiles_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         ask(dp.quantiles, book=book, **arguments)
     assert book.spent().releases == 0
+
+
+NARROW = [(0, 5e-324), (-5e-324, 5e-324), (5e-324, 1e-323), (0, 2.3e-308)]
+WIDE = [(0, 1e308), (-1.7e308, 0), (-1e308, 1e308), (0, 10**400)]
+
+
+@pytest.mark.parametrize(
+    "bounds", NARROW + WIDE, ids=lambda b: f"{float(b[0]):g} to {str(b[1])[:6]}"
+)
+@pytest.mark.parametrize("query", [q for q in ALL if q is not dp.count], ids=lambda q: q.__name__)
+def test_bounds_that_doubles_cannot_divide_are_refused(query, bounds):
+    for delta in (0.0, 1e-6):
+        book = ledger()
+        with pytest.raises(ValueError, match="bounds: expected"):
+            ask(query, bounds=bounds, delta=delta, book=book)
+        assert book.spent().releases == 0
+
+
+@pytest.mark.parametrize("bounds", [(0, 1e-200), (0, 1e200)])
+def test_a_variance_whose_square_is_no_double_is_refused(bounds):
+    with pytest.raises(ValueError, match="bounds: expected a width"):
+        ask(dp.variance, bounds=bounds)
+    assert math.isfinite(ask(dp.mean, bounds=bounds).value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "argument"),
+    [
+        ({"bounds": (0, 5e-324), "step": 5e-324}, "bounds"),
+        ({"bounds": (1e16, 1e16 + 2)}, "bounds"),
+        ({"bounds": (1e16, 1e16 + 2), "step": 0.5}, "bounds"),
+        ({"bounds": (0, 1), "step": 5e-324}, "step"),
+        ({"bounds": (0, 1e200), "step": 5e-324}, "step"),
+    ],
+)
+def test_points_that_doubles_cannot_tell_apart_are_refused(arguments, argument):
+    with pytest.raises(ValueError, match=f"{argument}: expected"):
+        ask(dp.quantiles, **arguments)
+
+
+@pytest.mark.parametrize("query", ALL, ids=lambda q: q.__name__)
+@pytest.mark.parametrize("epsilon", [5e-324, 1e-300, 1e-12])
+def test_an_epsilon_without_a_sampler_is_refused(query, epsilon):
+    with pytest.raises(ValueError, match="epsilon: expected"):
+        ask(query, epsilon=epsilon)
 
 
 WORDS = ["1", "2"]
