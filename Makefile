@@ -22,7 +22,7 @@ stamp = $(VENV)/.installed-$(subst $(space),-,$(sort $(1) $(subst $(comma),$(spa
 help:
 	@echo 'make study       install into .venv (downloads about 130 MB) and run the main job: a federated'
 	@echo '                 study on 569 real patients; writes study-breast-cancer/report.html'
-	@echo 'make test        install into .venv (about 140 MB) and run the tests, C++ tests among them'
+	@echo 'make test        install into .venv (about 190 MB) and run the tests, C++ tests among them'
 	@echo 'make install     only install what `make test` needs'
 	@echo 'make test-long   the long statistics and scale runs'
 	@echo 'make bench       measure Veil beside its peers (adds 0.4 to 3 GB: torch, Flower, Opacus, OpenDP)'
