@@ -85,14 +85,14 @@ class Scripted:
 def law(rows, design, monkeypatch):
     """P of each transcript of a search over rows per point, and the answer that it gives."""
     tree = design.tree
-    drawn = Scripted(next(iter(tree.steps.values())).units)
+    drawn = Scripted(tree.units)
     monkeypatch.setattr(quantile, "permute_and_flip", drawn.choose)
     monkeypatch.setattr(Noise, "add", lambda noise, exact, rng: drawn.add(noise, exact, rng))
     found, todo = {}, [((), 1.0)]
     while todo:
         script, p = todo.pop()
         drawn.script, drawn.at = script, 0
-        search = quantile._Search(np.concatenate(([0], np.cumsum(rows))), tree.steps, None)
+        search = quantile._Search(np.array(rows), tree, None)
         try:
             search.run(sorted(tree.steps), 0, len(rows) - 1, 0, int(sum(rows)))
         except Branch as branch:
@@ -219,8 +219,8 @@ def test_the_enumeration_sees_half_the_noise(monkeypatch):
 def test_the_enumeration_sees_ties_shared_out_without_noise(monkeypatch):
     """A cut at the very share moves every part below it when one row comes."""
 
-    def exact(search, least, most, target, step):
-        return min(max(step.whole(target), least), most)
+    def exact(search, least, most, aim, noise):
+        return min(max(search._tree.whole(aim), least), most)
 
     design = design_of(SEVEN, ADD, 1, points=4)
     tables = (1, 1, 1, 1), (1, 1, 1, 2)

@@ -118,7 +118,7 @@ def test_ranks_of_every_count_of_diabetes130_are_within_their_error(shape):
 @pytest.mark.parametrize("shape", SHAPES, indirect=True)
 def test_the_check_sees_ties_that_stay_in_the_lower_half(shape, monkeypatch):
     """As it was: the upper half had only the rows above the split."""
-    monkeypatch.setattr(quantile._Search, "_cut", lambda search, least, most, target, step: most)
+    monkeypatch.setattr(quantile._Search, "_cut", lambda search, least, most, aim, noise: most)
     count = hits(*shape, 200)
     assert count < stats.binom.ppf(ALPHA, 200, 0.95)
 

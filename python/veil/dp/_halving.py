@@ -24,34 +24,41 @@ _MISS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One quantile: its target within its part, and the noise that finds it and cuts there.
+    """One quantile: its share of its part, and the noise that finds it and cuts there.
 
-    Ranks are counted in units of 1 / `units`; `cut` is None where no quantile is left to find on
-    either side.
+    `rate` and `cut` are per unit; `cut` is None where no quantile is left to find on either side.
     """
 
     share: int
-    units: int
     rate: float
     cut: Noise | None
-
-    def target(self, rows: int) -> int:
-        """Return the rank of the quantile among the rows of its part, in units."""
-        return (2 * self.share * self.units * rows + _SHARES) // (2 * _SHARES)
-
-    def whole(self, units: int) -> int:
-        """Return the nearest whole rank."""
-        return (2 * units + self.units) // (2 * self.units)
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Steps by quantile, ranks that all are within at 95 %, the widest reach, and the slack."""
+    """Steps by quantile, ranks that all are within at 95 %, the widest reach, and the slack.
+
+    Ranks are counted in units of 1 / `units`.
+    """
 
     steps: dict[float, Step]
+    units: int
     error: float
     reach: float
     slack: float
+
+    @property
+    def scale(self) -> float:
+        """How many ranks one unit of the exponent is, where the choice is least sure."""
+        return 1.0 / (self.units * min(step.rate for step in self.steps.values()))
+
+    def target(self, step: Step, rows: int) -> int:
+        """Return the rank of a quantile among the rows of its part, in units."""
+        return (2 * step.share * self.units * rows + _SHARES) // (2 * _SHARES)
+
+    def whole(self, rank: int) -> int:
+        """Return the whole rank nearest to one in units."""
+        return (2 * rank + self.units) // (2 * self.units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +128,7 @@ def halving(
     for n in nodes:
         cut = None if n.leaf else noises[n.level]
         of_choice = epsilon if cut is None else epsilon - of_cut
-        step = Step(shares[n], units, of_choice / (2.0 * reaches[n]), cut)
+        step = Step(shares[n], of_choice / (2.0 * reaches[n]), cut)
         share = shares[n] / _SHARES
         aim = (1.0 - share) * drift[n.low] + share * drift[n.high] + _SHARE_ERROR + 0.5 / units
         off = choices / (step.rate * units)
@@ -131,7 +138,7 @@ def halving(
             drift[n.quantile] = aim + max(off, cut.scale * tail / units + 0.5)
     slack = flip_slack(candidates)
     slack += math.fsum(noises[n.level].distribution.tv_bound for n in split)
-    return Tree(steps, max(errors.values()), max(reaches.values()) / units, slack)
+    return Tree(steps, units, max(errors.values()), max(reaches.values()) / units, slack)
 
 
 def _units(epsilon: float, most: int) -> int:

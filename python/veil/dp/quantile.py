@@ -10,7 +10,7 @@ One pass over the data counts rows per point. Proofs: docs/design/quantiles.md.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from veil.dp._columns import kept_rows, numbers
 from veil.dp._counting import count_equal
-from veil.dp._halving import Step, Tree, halving, middle_of
-from veil.dp._query import Budget, answer, check_bounds, check_spacing, prepared
+from veil.dp._halving import Tree, halving, middle_of
+from veil.dp._query import Budget, Noise, answer, check_bounds, check_spacing, prepared
 from veil.dp.choice import permute_and_flip
 from veil.dp.events import Event, check_positive
 from veil.dp.release import Release
@@ -121,7 +121,7 @@ def quantiles(
     ends = low - spacing / 2.0, low + top * spacing + spacing / 2.0
     cells = count_equal("values", column, *ends, top + 1, clamp=True)
     ledger.charge(design.event, slack=tree.slack, label=label)
-    search = _Search(np.concatenate(([0], np.cumsum(cells))), tree.steps, source)
+    search = _Search(cells, tree, source)
     search.run(sorted(tree.steps), 0, top, 0, column.size)
     found = np.array([low + search.found[w] * spacing for w in design.wanted])
     np.clip(found, low, high, out=found)
@@ -130,7 +130,7 @@ def quantiles(
         mechanism="recursive quantiles by permute-and-flip",
         granularity=spacing,
         sensitivity=tree.reach,
-        sigma=max(1.0 / (step.rate * step.units) for step in tree.steps.values()),
+        sigma=tree.scale,
         event=design.event,
         slack=tree.slack,
         ledger=ledger,
@@ -192,20 +192,16 @@ def _points(low: float, high: float, step: float | None) -> tuple[float, int]:
 
 
 class _Search:
-    """Recursive halving over cumulated counts; `found` maps each quantile to its point.
+    """Recursive halving over rows per point; `found` maps each quantile to its point.
 
     A part is a run of points, and the rows of ranks below + 1 .. upto among all sorted rows. Of the
     rows at a point where two parts meet, each has its own.
     """
 
-    def __init__(
-        self,
-        cumulated: npt.NDArray[np.int64],
-        steps: Mapping[float, Step],
-        rng: "SecureGenerator",
-    ) -> None:
-        self._cumulated = cumulated
-        self._steps = steps
+    def __init__(self, cells: npt.NDArray[np.int64], tree: Tree, rng: "SecureGenerator") -> None:
+        # Entry i: the rows below point i, and so up to point i - 1, in units.
+        self._ranks = np.concatenate(([0], np.cumsum(cells))) * tree.units
+        self._tree = tree
         self._rng = rng
         self.found: dict[float, int] = {}
 
@@ -218,29 +214,36 @@ class _Search:
         if not wanted:
             return
         middle = middle_of(wanted)
-        step = self._steps[wanted[middle]]
-        ranks = np.clip(self._cumulated[first : last + 2], below, upto) - below
-        target = step.target(upto - below)
-        offset = self._choose(ranks * step.units, target, step.rate)
-        point = first + offset
+        step = self._tree.steps[wanted[middle]]
+        target = self._tree.target(step, upto - below)
+        point = self._choose(first, last, below, upto, target, step.rate)
         self.found[wanted[middle]] = point
         if step.cut is None:
             return
-        cut = below + self._cut(int(ranks[offset]), int(ranks[offset + 1]), target, step)
+        least = max(int(self._ranks[point]) // self._tree.units, below)
+        most = min(int(self._ranks[point + 1]) // self._tree.units, upto)
+        cut = self._cut(least, most, target + below * self._tree.units, step.cut)
         self.run(wanted[:middle], first, point, below, cut)
         self.run(wanted[middle + 1 :], point, last, cut, upto)
 
-    def _choose(self, ranks: npt.NDArray[np.int64], target: int, rate: float) -> int:
-        """Return the offset of a point whose rows bracket a rank near the target."""
+    def _choose(
+        self, first: int, last: int, below: int, upto: int, target: int, rate: float
+    ) -> int:
+        """Return a point whose rank among the part's rows is near the target."""
+        aim = below * self._tree.units + target
         # Rows below the point and up to it bracket its rank: 0 if the target is between them.
-        scores = -np.maximum(np.maximum(ranks[:-1] - target, target - ranks[1:]), 0)
-        return permute_and_flip(scores, rate, self._rng)
+        gaps = self._ranks[first : last + 1] - aim
+        short = aim - self._ranks[first + 1 : last + 2]
+        # At both ends, other parts may have rows at the point.
+        gaps[0], short[-1] = -target, aim - upto * self._tree.units
+        np.maximum(gaps, short, out=gaps)
+        np.maximum(gaps, 0, out=gaps)
+        return first + permute_and_flip(np.negative(gaps, out=gaps), rate, self._rng)
 
-    def _cut(self, least: int, most: int, target: int, step: Step) -> int:
-        """Return where to part the rows: of those that tie at the point, a noisy number go below.
+    def _cut(self, least: int, most: int, aim: int, noise: Noise) -> int:
+        """Return at which rank to part the rows: of those that tie, a noisy number go below.
 
         The number does not depend on how many there are: a row more is one more on one side.
         """
-        assert step.cut is not None
-        ties = step.cut.add([target - least * step.units], self._rng)
-        return least + min(max(step.whole(int(ties[0])), 0), most - least)
+        ties = noise.add([aim - least * self._tree.units], self._rng)
+        return least + min(max(self._tree.whole(int(ties[0])), 0), most - least)
