@@ -54,6 +54,9 @@ FAULTS = {
     "shape": lambda each, marked, _: each[~marked],
     "dtype": lambda each, marked, _: each.astype(int),
     "none": lambda each, marked, _: None,
+    "masked": lambda each, marked, _: np.ma.array(
+        np.where(marked[:, None], 1e6, each), mask=np.repeat(marked[:, None], 4, axis=1)
+    ),
 }
 
 

@@ -121,7 +121,7 @@ def clipped_sum(
     int
         How many others there are.
     """
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):  # also where the process asks NumPy to raise on underflow
         norms = np.sqrt(np.square(gradients).sum(axis=1))
         factors = np.minimum(1.0, max_grad_norm / (norms * CLIP_GUARD))
     usable = np.isfinite(norms)  # NaN, infinities, and squares that overflow

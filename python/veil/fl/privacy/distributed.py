@@ -382,7 +382,7 @@ class DistributedDP(DistributedPlan):
             # One site is the unit: it counts as zero, and its noise is sent all the same.
             _log.exception("site %s: no change of the model; it counts as zero", work.site.id)
             change = np.zeros(self.length)
-        with np.errstate(over="ignore", divide="ignore"):  # an infinite norm gives a factor of 0
+        with np.errstate(all="ignore"):  # an infinite norm gives a factor of 0
             norm = np.sqrt(np.square(change).sum())
             factor = min(1.0, self.max_norm / (norm * CLIP_GUARD)) / shares.granularity
         with np.errstate(under="ignore"), _core.SubnormalsAsZero():
@@ -391,9 +391,13 @@ class DistributedDP(DistributedPlan):
 
     def _rotated(self, change: NDArray[Any]) -> NDArray[np.float64]:
         """Return a new vector, rotated if asked, or raise DataError if it is no finite change."""
-        if change.shape != (self.size,) or change.dtype.kind != "f":
+        # No subclass: the norm of a masked array passes over entries that are sent.
+        if type(change) is not np.ndarray or change.dtype.kind != "f":
+            raise DataError(f"change: expected an ndarray of floats, got {type(change).__name__}")
+        if change.shape != (self.size,):
             raise DataError(f"change: expected {self.size} floats, got shape {change.shape}")
-        wide, rotation = change.astype(np.float64), self.rotation
+        with np.errstate(all="ignore"):
+            wide, rotation = change.astype(np.float64), self.rotation
         rotated = wide if rotation is None else rotation.apply(wide)
         # After the rotation, which overflows where the change did not: a NaN in it has no norm.
         if not np.isfinite(rotated).all():

@@ -178,8 +178,8 @@ def _change(reply: Message, model: Model) -> NDArray[Any]:
     except DataError as error:
         raise ProtocolError(f"the app's reply is not of the model that it was given: {error}"
                             ) from error  # fmt: skip
-    change = np.subtract(model.layout.flatten(after), model.vector, dtype=np.float64)
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):  # what is not finite is found afterwards
+        change = np.subtract(model.layout.flatten(after), model.vector, dtype=np.float64)
         narrow: NDArray[Any] = change.astype(model.layout.dtype)
     return narrow
 
