@@ -16,9 +16,20 @@ from veil.fixed_point import FixedPoint
 from veil.fl import CentralDP, DistributedDP, LogisticRegression, Site
 from veil.fl.site_account import SiteAccount
 from veil.integrations.flower import account, secagg_mod, store, task_app, turn
+from veil.integrations.flower.envelope import Envelope, Step
 from veil.random import SecureGenerator
+from veil.secagg import Client
 
-from .memory import Node, drifted, site_ledger, toy_app
+from .memory import (
+    Node,
+    arrays_of,
+    drifted,
+    params_of,
+    site_ledger,
+    toy_app,
+    travelled,
+    wire,
+)
 
 OF_SITES = {
     "noise_multiplier": 2.0, "max_norm": 1.0, "unit": "site", "rounds": 2, "size": 15, "sites": 4,
@@ -173,6 +184,40 @@ def test_a_request_that_is_delivered_twice_costs_once(sites):
     assert run(c) == 2
     assert spent(c).releases == 2
     assert c.grid.nodes[1000].app.train_function.calls == 2
+
+
+def with_another_model(node, message):
+    """Deliver the request, and then its relayed shares again, beside a step of no session."""
+    reply = node(message)
+    for k in range(1, 6):
+        again = travelled(message)
+        steps = Envelope.of(message.content).steps
+        for name, record in Envelope((*steps, Step("confirm", 90 + k, b""))).records().items():
+            again.content[name] = record
+        params = params_of(message.content["arrays"])
+        again.content["arrays"] = arrays_of({n: a + a.dtype.type(k) for n, a in params.items()})
+        node(again)
+    return reply
+
+
+def test_a_session_that_has_its_vector_trains_on_no_other_model(sites):
+    c = sites()
+    c.grid.faults = {3: {1000: with_another_model}}
+    assert run(c, rounds=1) == 1
+    assert c.grid.nodes[1000].app.train_function.calls == 1
+    first, *others = [r for r in c.grid.nodes[1000].replies if "mask:1" in r.content["veil.parts"]]
+    assert len(others) == 5
+    for other in others:
+        assert wire(other.content["veil.parts"]) == wire(first.content["veil.parts"])
+
+
+def test_it_would_train_on_any_number_of_models_for_one_charge(sites, monkeypatch):
+    monkeypatch.setattr(Client, "awaits_vector", True)
+    c = sites()
+    c.grid.faults = {3: {1000: with_another_model}}
+    assert run(c, rounds=1) == 1
+    assert c.grid.nodes[1000].app.train_function.calls == 6
+    assert spent(c).releases == 1
 
 
 class PowerCut(BaseException):

@@ -9,10 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from veil._optional import require
 from veil.errors import PolicyRefused, ProtocolError
 from veil.integrations.flower.binding import Shown
-from veil.integrations.flower.envelope import Envelope, Step
+from veil.integrations.flower.envelope import Envelope, Step, printable
 from veil.integrations.flower.privacy import check_session
 from veil.integrations.flower.store import Session, Store, signing_key
 from veil.integrations.flower.terms import Terms, describe_privacy
@@ -34,6 +36,7 @@ Setting = Any
 """A value, or a function from the node's Context to it."""
 
 _FAILED = "training failed at the site; its own log says why"
+_UNREADY = "the site could not answer; its own log says why"
 _log = logging.getLogger("veil.flower")
 
 
@@ -71,20 +74,28 @@ class Participant:
     def answer(self, message: Message, context: Context, work: Work) -> Message:
         """Answer one message; a fault of one step leaves the others as they are."""
         turn = Turn(self, context, work)
-        flwr = require("flwr.app", "flower")
         try:
-            request = Envelope.of(message.content)
-            identity = self._identity(context)
-            store = Store.open(context.state, identity, self._policy(context, identity))
-            answer = store.answered(request)
+            reply = self._reply(message, context, turn)
         except ProtocolError as error:
-            return refusal(message, str(error))
+            reply = refusal(message, str(error))
+        except Exception:
+            # Flower would send its text to the server, and it may quote what a setting's code read.
+            _log.exception("a message could not be answered")
+            reply = refusal(message, _UNREADY)
+        turn.deadline.wait()
+        return reply
+
+    def _reply(self, message: Message, context: Context, turn: Turn) -> Message:
+        flwr = require("flwr.app", "flower")
+        request = Envelope.of(message.content)
+        identity = self._identity(context)
+        store = Store.open(context.state, identity, self._policy(context, identity))
+        answer = store.answered(request)
         if answer is None:
             answer = self._answer(request, store, Shown.of(message, context), turn)
             store.answer(request, answer)
             store.save(context.state)
         reply: Message = flwr.Message(flwr.RecordDict(answer.records()), reply_to=message)
-        turn.deadline.wait()
         return reply
 
     def _answer(self, request: Envelope, store: Store, shown: Shown, turn: Turn) -> Envelope:
@@ -95,8 +106,8 @@ class Participant:
                 payload = self._step(step, store, shown, turn)
                 steps.append(Step(step.name, step.session, payload))
             except ProtocolError as error:
-                refused[step.key] = str(error)
-                _log.warning("%s refused: %s", step.key, error)
+                refused[step.key] = printable(str(error))
+                _log.warning("%s refused: %s", step.key, refused[step.key])
                 store.sessions.pop(step.session, None)
             except Exception:
                 # What goes wrong here may quote patients' values: it is for the site's log alone.
@@ -162,6 +173,8 @@ class Participant:
 
     def _mask(self, step: Step, session: Session, shown: Shown, train: Train) -> bytes:
         config = session.terms.config
+        if not session.client.awaits_vector:  # it repeats its answer or refuses; nothing is trained
+            return session.client.mask(step.payload, np.empty(0), context=b"")
         model = Model.of(model_of(shown.message.content, who="request"))
         bound = shown.context(session.terms, step.session)  # before the app can touch the records
         brought = train(shown.message, model, config)
@@ -214,6 +227,7 @@ def refusal(message: Message, reason: str) -> Message:
     """Reply with an error, and nothing else."""
     flwr = require("flwr.app", "flower")
     codes = require("flwr.common.constant", "flower").ErrorCode
+    reason = printable(reason)
     _log.warning("message refused: %s", reason)
     reply: Message = flwr.Message(
         flwr.Error(codes.MOD_FAILED_PRECONDITION, f"veil: {reason}"), reply_to=message

@@ -118,6 +118,11 @@ class Client:
         return isinstance(self._state, Finished)
 
     @property
+    def awaits_vector(self) -> bool:
+        """Whether `mask` would look at a vector; if not, it repeats its answer or refuses."""
+        return isinstance(self._state, AwaitRelay)
+
+    @property
     def last_message(self) -> bytes:
         """The message of the last step, for a request that came twice; empty before the first."""
         return self._last[1]
