@@ -12,8 +12,9 @@ from flwr.serverapp import strategy as flower
 
 from veil.errors import DataError, MalformedMessage, PolicyRefused, ProtocolError
 from veil.fl import CentralDP, DistributedDP
-from veil.integrations.flower import envelope, secagg_mod
+from veil.integrations.flower import envelope, secagg_mod, task_app
 from veil.integrations.flower.envelope import Envelope, Step
+from veil.integrations.flower.participant import refusal
 from veil.integrations.flower.terms import Terms
 from veil.secagg import Config, Identity, Roster
 
@@ -397,6 +398,61 @@ def test_reason_of_a_site_s_error_cannot_forge_a_line_of_the_log(cohort, caplog)
     refusals = [r.getMessage() for r in caplog.records if "everybody" in r.getMessage()]
     assert refusals
     assert not any("\n" in line for line in refusals)
+
+
+def test_the_name_of_a_run_cannot_forge_a_line_of_a_site_s_log(cohort, caplog):
+    c = cohort()
+
+    def renamed(node, message):
+        values = json.loads(Envelope.of(message.content).steps[0].payload)
+        payload = json.dumps({**values, "run": "fine\nround 9: the sum of everybody"}).encode()
+        for name, record in Envelope((Step("advertise", 1, payload),)).records().items():
+            message.content[name] = record
+        return node(message)
+
+    c.grid.faults = {1: {1003: renamed}}
+    strategy = run_with(c, caplog)
+    assert "run: expected printable text" in strategy.refused["node 1003"]
+    assert not any("\nround" in r.getMessage() for r in caplog.records)
+
+
+def test_no_refusal_forges_a_line_of_a_log(cohort, caplog):
+    message = flwr.Message(flwr.RecordDict(), 1, "train")
+    message.metadata.__dict__["_message_id"] = "1"
+    with caplog.at_level(logging.WARNING, "veil.flower"):
+        reply = refusal(message, "fine\nround 9: the sum of everybody" + 1000 * "x")
+    for text in (reply.error.reason, caplog.records[0].getMessage()):
+        assert "\n" not in text
+        assert len(text) < 500
+
+
+def quotes(_):
+    raise ValueError("patient 17")
+
+
+def quotes_as_ours(_):
+    raise PolicyRefused("patient 17")
+
+
+def app_whose(setting, policy):
+    if setting == "task":
+        return task_app(quotes, lambda _: None, policy=policy)
+    if setting == "task, as ours":
+        return task_app(quotes_as_ours, lambda _: None, policy=policy)
+    mods = {"policy": {"policy": quotes}, "identity": {"policy": policy, "identity": quotes}}
+    return toy_app(3, [secagg_mod(**mods[setting])])
+
+
+@pytest.mark.parametrize("setting", ["policy", "identity", "task", "task, as ours"])
+def test_what_the_code_of_a_setting_raises_never_leaves_its_site(cohort, caplog, setting):
+    c = cohort()
+    c.grid.nodes[1003].app = app_whose(setting, c.policy())
+    run_with(c, caplog)
+    said = [r.error.reason if r.has_error() else str(dict(r.content["veil"]))
+            for r in c.grid.nodes[1003].replies]  # fmt: skip
+    assert any("its own log says why" in one for one in said)
+    assert not any("patient 17" in one for one in said)
+    assert "patient 17" in caplog.text  # in the site's own
 
 
 def test_models_that_differ_between_sites_are_noticed(cohort, caplog):

@@ -21,7 +21,7 @@ from veil.errors import MalformedMessage
 if TYPE_CHECKING:
     from flwr.app import RecordDict
 
-__all__ = ["HEAD", "PARTS", "VERSION", "Envelope", "Step", "without_envelope"]
+__all__ = ["HEAD", "PARTS", "VERSION", "Envelope", "Step", "printable", "without_envelope"]
 
 VERSION = "veil/flower/1"
 HEAD, PARTS = "veil", "veil.parts"  # names of the two records
@@ -153,8 +153,13 @@ def _refusals(lines: object) -> dict[str, str]:
         return {}
     if not isinstance(lines, list) or len(lines) > _MAX_STEPS:
         raise MalformedMessage("refused: expected a short list of strings")
-    split = [str(line)[: _MAX_REASON + 40].partition(" ") for line in lines]
-    return {key: "".join(c for c in reason if c.isprintable()) for key, _, reason in split}
+    split = [str(line).partition(" ") for line in lines]
+    return {key: printable(reason) for key, _, reason in split}
+
+
+def printable(reason: str) -> str:
+    """Cut a reason, which may quote the other side, to what cannot forge a line of a log."""
+    return "".join(c for c in reason[:_MAX_REASON] if c.isprintable())
 
 
 def by_step(replies: Mapping[int, Envelope], name: str, session: int) -> dict[int, bytes]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from veil._optional import require
 from veil.errors import ProtocolError
-from veil.integrations.flower.envelope import Envelope, Step
+from veil.integrations.flower.envelope import Envelope, Step, printable
 
 if TYPE_CHECKING:
     from flwr.app import Message
@@ -110,8 +110,7 @@ def envelopes(replies: Iterable[Message], refused: dict[int, str]) -> dict[int, 
     for message in replies:
         node = message.metadata.src_node_id
         if message.has_error():
-            reason = "".join(c for c in str(message.error.reason)[:400] if c.isprintable())
-            refused[node] = f"error {message.error.code}: {reason}"
+            refused[node] = f"error {message.error.code}: {printable(str(message.error.reason))}"
             continue
         try:
             envelope = Envelope.of(message.content)

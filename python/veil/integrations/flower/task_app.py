@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import cache
 from types import EllipsisType, MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -118,21 +119,28 @@ def task_app(
     )
 
     def trained(message: Message, context: Context) -> Message:
-        found = task(context) if callable(task) and not isinstance(task, Task) else task
+        @cache
+        def found() -> Task:
+            with own_code():
+                return task(context) if callable(task) and not isinstance(task, Task) else task
 
         def train(_: Message, model: Model, config: Config) -> Contribution:
             if privacy is None:
                 with own_code():
-                    return _plain(found, load_site(context), model, own, site.metrics)
+                    return _plain(found(), load_site(context), model, own, site.metrics)
             mechanism = of_session(privacy, config, model.layout.size)
-            return _private(found, lambda: load_site(context), model, own, mechanism)
+            return _private(found(), lambda: load_site(context), model, own, mechanism)
+
+        def layout() -> Layout:
+            with own_code():
+                return Layout.of(found().init(SecureGenerator()))
 
         def ready() -> str:
             data = load_site(context)
-            check_plan(privacy, found, [data], rounds=1)
+            check_plan(privacy, found(), [data], rounds=1)
             return data.id
 
-        work = Work(train, layout=lambda: Layout.of(found.init(SecureGenerator())), ready=ready)
+        work = Work(train, layout=layout, ready=ready)
         return site.answer(message, context, work)
 
     app: ClientApp = require("flwr.clientapp", "flower").ClientApp()

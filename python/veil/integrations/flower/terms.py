@@ -108,6 +108,8 @@ def _read(values: Mapping[str, Any], kind: type[_C]) -> Terms[_C]:
         raise TypeError("run and privacy: expected text")
     if len(run.encode()) > _MAX_RUN_BYTES:
         raise ValueError(f"run: expected at most {_MAX_RUN_BYTES} bytes of text")
+    if not run.isprintable():
+        raise ValueError("run: expected printable text: it is quoted in logs")
     if client is not None:
         if isinstance(client, bool) or not isinstance(client, int):
             raise TypeError("client: expected an id")

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from veil.errors import DataError, PolicyRefused, ProtocolError
+from veil.errors import DataError, PolicyRefused, VeilError
 from veil.fl import DistributedDP
 from veil.fl.layout import Layout
 from veil.fl.site_account import SiteAccount
@@ -165,5 +165,5 @@ def own_code() -> Iterator[None]:
     """Keep what a site's own code raises from being taken for Veil's, whose text is sent."""
     try:
         yield
-    except ProtocolError as error:
-        raise RuntimeError("the site's own code raised a ProtocolError") from error
+    except (VeilError, SystemExit) as error:
+        raise RuntimeError(f"the site's own code raised {type(error).__name__}") from error
