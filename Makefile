@@ -17,7 +17,7 @@ build_inputs := pyproject.toml constraints.txt CMakeLists.txt $(cpp_sources)
 stamp = $(VENV)/.installed-$(subst $(space),-,$(sort $(1) $(subst $(comma),$(space),$(WITH))))
 
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites install study test test-long bench lint native docs clean
+.PHONY: help prerequisites install study test test-long bench lint native docs findings clean
 
 help:
 	@echo 'make study       install into .venv (downloads about 130 MB) and run the main job: a federated'
@@ -29,6 +29,7 @@ help:
 	@echo 'make lint        ruff, mypy, numpydoc, clang-format, clang-tidy'
 	@echo 'make native      C++ tests as debug, under sanitizers, and for aarch64 under qemu'
 	@echo 'make docs        the documentation, into docs/_build/html'
+	@echo 'make findings    what surprised us in other packages: each installs its own, and says if it changed'
 	@echo 'make clean       remove .venv and everything that was built'
 	@echo
 	@echo 'WITH=torch,flower  add extras (torch: 0.2 to 2.7 GB, as the platform has it; `make study` then'
@@ -106,6 +107,10 @@ native: $(call stamp,test dev)
 docs: $(call stamp,test docs)
 	'$(bin)/sphinx-build' -W --keep-going -q docs docs/_build/html
 	@echo 'Open docs/_build/html/index.html'
+
+# Not part of the tests: each script installs pinned packages into a folder of its own.
+findings:
+	@failed=0; for script in findings/*.sh; do echo "== $$script"; bash "$$script" || failed=1; done; exit $$failed
 
 clean:
 	rm -rf '$(VENV)' build dist docs/_build .pytest_cache .hypothesis .mypy_cache .ruff_cache .benchmarks
