@@ -118,6 +118,8 @@ IMPLIED = {
     # None reads the node's configuration, and is refused where a mechanism needs a ledger.
     "secagg_mod(ledger)",
     "task_app(ledger)",
+    # Of a session's steps only masking has one; `Client.mask` has no default.
+    "advance(context)",
     # Skellam's events need it and all others refuse it.
     "Event(l1_sensitivity)",
 }
