@@ -4,6 +4,7 @@ Each case runs a whole round twice, with the patient and without, and compares t
 reply of that patient's site: type, error, records, fields, and the length of every array.
 """
 
+import asyncio
 import dataclasses
 import logging
 
@@ -264,6 +265,7 @@ FAULTS = {
     "raises ours": raising(PolicyRefused("patient 17 is here")),
     "out of memory": raising(MemoryError()),
     "exits": raising(SystemExit(3)),
+    "is cancelled": raising(asyncio.CancelledError("patient 17")),
     "nan": filled(np.nan),
     "infinite": filled(-np.inf),
     "square overflows": filled(1e300),
@@ -302,7 +304,7 @@ HARMLESS = {  # they cost no answer before
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", sorted(set(FAULTS) - HARMLESS - {"exits"}))
+@pytest.mark.parametrize("kind", sorted(set(FAULTS) - HARMLESS - {"exits", "is cancelled"}))
 def test_each_of_these_faults_would_show_without_isolation(a_round, kind, monkeypatch):
     monkeypatch.setattr(sampled, "isolated_sum", as_before)
     task = Fragile(features=4, learning_rate=0.5, epochs=1, batch_size=None, kind=kind)
@@ -319,11 +321,12 @@ def test_each_of_these_faults_would_show_without_isolation(a_round, kind, monkey
     [
         raising(OSError("the file is gone")),
         raising(SystemExit(1)),
+        raising(asyncio.CancelledError()),
         raising(PolicyRefused("patient 17 is here")),
         lambda *_: None,
         lambda *_: data(2, patients=np.zeros(40, np.int64)),
     ],
-    ids=["raises", "exits", "raises ours", "nothing", "several rows of a patient"],
+    ids=["raises", "exits", "is cancelled", "raises ours", "nothing", "several rows of a patient"],
 )
 @pytest.mark.parametrize("dp", [DistributedDP(**RECORD), CENTRAL], ids=["distributed", "central"])
 def test_data_that_fail_after_the_invitation_change_nothing_of_the_answer(
@@ -431,6 +434,10 @@ def exits(site, params):
     raise SystemExit("patient 17")
 
 
+def is_cancelled(site, params):
+    raise asyncio.CancelledError("patient 17")
+
+
 DRIFTS = {
     "raises": lambda site, params: 1 / 0,
     "nan": lambda site, params: changed(params, np.nan),
@@ -462,7 +469,9 @@ def test_a_change_that_underflows_changes_nothing_where_numpy_is_asked_to_raise(
 
 
 @pytest.mark.parametrize(
-    "drift", [*DRIFTS.values(), raises_ours, exits], ids=[*DRIFTS, "raises ours", "exits"]
+    "drift",
+    [*DRIFTS.values(), raises_ours, exits, is_cancelled],
+    ids=[*DRIFTS, "raises ours", "exits", "is cancelled"],
 )
 def test_an_app_that_fails_at_a_site_changes_nothing_of_its_answer(a_round, drift, caplog):
     dp = DistributedDP(**(OF_SITES | {"size": 15}))

@@ -220,7 +220,7 @@ def test_it_would_train_on_any_number_of_models_for_one_charge(sites, monkeypatc
     assert spent(c).releases == 1
 
 
-class PowerCut(BaseException):
+class PowerCut(KeyboardInterrupt):
     """What no except clause of the site's catches."""
 
 

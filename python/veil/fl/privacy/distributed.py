@@ -378,7 +378,9 @@ class DistributedDP(DistributedPlan):
         try:
             upload = strategy.train(work)
             change, keep = self._rotated(upload.vector), upload.keep
-        except (Exception, SystemExit):
+        except KeyboardInterrupt:  # the operator stops the site
+            raise
+        except BaseException:
             # One site is the unit: it counts as zero, and its noise is sent all the same.
             _log.exception("site %s: no change of the model; it counts as zero", work.site.id)
             change = np.zeros(self.length)

@@ -86,7 +86,9 @@ def isolated_sum(
         each = task.record_gradients(params, work.site.x[rows], work.site.y[rows])
         gradients = _by_patient(each, len(rows), starts, work.layout.size)
         total, left_out = clipped_sum(gradients, clip)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:  # the operator stops the site
+        raise
+    except BaseException as error:
         if len(starts) == 1:
             return PartialSum(np.zeros(work.layout.size), 1, error)
         middle = len(starts) // 2

@@ -177,7 +177,9 @@ def _private(
             raise TypeError(f"load_site: expected a veil.fl.Site, got {type(site).__name__}")
         if mechanism.unit != "site":
             check_units([site], mechanism.unit)
-    except (Exception, SystemExit):
+    except KeyboardInterrupt:  # the operator stops the site
+        raise
+    except BaseException:
         _log.exception("the data, which did at the first invitation, do not load or fit: this site "
                        "sends what it would send without any")  # fmt: skip
         nothing = mechanism.nothing(model.layout, SecureGenerator())
@@ -191,7 +193,9 @@ def _scores(task: Task, model: Model, site: Site) -> Mapping[str, float]:
     """Score the model that came, for the site's log; empty where that fails."""
     try:
         scores = task.evaluate({name: a.copy() for name, a in model.params.items()}, site)
-    except (Exception, SystemExit):
+    except KeyboardInterrupt:  # the operator stops the site
+        raise
+    except BaseException:
         _log.exception("site %s: the model that came could not be scored", site.id)
         return {}
     _log.info("site %s scores the model that came: %s", site.id, scores)

@@ -104,7 +104,9 @@ class Turn:
             self.deadline.touched = True
             try:
                 name = self._work.ready()
-            except (Exception, SystemExit) as error:
+            except KeyboardInterrupt:  # the operator stops the site
+                raise
+            except BaseException as error:
                 _log.exception("the data do not load, or do not fit the mechanism")
                 raise PolicyRefused(_UNFIT) from error
         self._check_population(name)
@@ -165,5 +167,9 @@ def own_code() -> Iterator[None]:
     """Keep what a site's own code raises from being taken for Veil's, whose text is sent."""
     try:
         yield
-    except (VeilError, SystemExit) as error:
+    except KeyboardInterrupt:  # the operator stops the site
+        raise
+    except BaseException as error:
+        if isinstance(error, Exception) and not isinstance(error, VeilError):
+            raise
         raise RuntimeError(f"the site's own code raised {type(error).__name__}") from error
