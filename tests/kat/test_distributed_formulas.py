@@ -12,7 +12,7 @@ from mpmath import mp
 from scipy import special
 
 from veil.dp import Event, epsilon
-from veil.dp.accounting import rdp_values
+from veil.dp._renyi import renyi_values
 from veil.errors import UnsupportedEvent
 
 
@@ -105,7 +105,7 @@ def test_skellam():
 def test_the_skellam_event_is_above_the_exact_divergence(mu, shift):
     event = Event.skellam(variance=mu, sensitivity=shift, l1_sensitivity=shift)
     orders = (2.0, 3.0, 8.0)
-    charged = rdp_values((event,), orders, "zero-out")
+    charged = renyi_values((event,), orders, "zero-out")
     pmf = skellam_pmf(mu, math.ceil(8 * math.sqrt(mu)))
     for order, figure in zip(orders, charged, strict=True):
         published = skellam_bound(mu, order, shift, shift)
@@ -117,7 +117,7 @@ def test_the_skellam_event_is_above_the_exact_divergence(mu, shift):
 def test_the_skellam_event_counts_at_whole_orders_up_to_256_alone():
     event = Event.skellam(variance=400.0, sensitivity=10.0, l1_sensitivity=10.0, count=3)
     orders = (1.5, 2.0, 2.5, 256.0, 257.0)
-    assert np.isfinite(rdp_values((event,), orders, "zero-out")).tolist() == [
+    assert np.isfinite(renyi_values((event,), orders, "zero-out")).tolist() == [
         False, True, False, True, False,
     ]  # fmt: skip
     gaussian = Event.gaussian(sigma=20.0, sensitivity=10.0, count=3)

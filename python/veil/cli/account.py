@@ -60,7 +60,6 @@ def account(
             target_delta=delta,
             sampling_probability=sampling_probability,
             steps=steps,
-            accountant="pld" if delta >= 1e-12 else "rdp",
             relation=relation,
         )
     assert noise_multiplier is not None
@@ -69,12 +68,14 @@ def account(
         sensitivity=reach,
         sampling_probability=sampling_probability,
         count=steps,
+        clip=1.0,
     )
     _print(event, delta, relation, calibrated=target_epsilon is not None)
 
 
 def _print(event: object, delta: float, relation: str, *, calibrated: bool) -> None:
     from veil import dp
+    from veil.dp.accounting import merge_events, why_not
 
     assert isinstance(event, dp.Event)
     figures = dp.compare_accountants(event, delta=delta, relation=relation)
@@ -83,8 +84,11 @@ def _print(event: object, delta: float, relation: str, *, calibrated: bool) -> N
         print(f"noise multiplier  {event.sigma:.6g}")
     names = {"gaussian": "closed form", "pld": "PLD", "rdp": "RDP"}
     for name, figure in figures.items():
-        if figure is not None:
-            print(f"epsilon ({names[name]})".ljust(23), f"{figure:.5g}")
+        said = f"{figure:.5g}" if figure is not None else ""
+        if figure is None and name != "gaussian":
+            said = f"not used: it {why_not(name, merge_events(event), relation, delta)}"
+        if said:
+            print(f"epsilon ({names[name]})".ljust(23), said)
     print("GDP mu".ljust(23), f"{dp.gdp_mu(event, relation=relation):.5g}")
     print()
     print(f"{'epsilon':>9}  {'delta':>9}")

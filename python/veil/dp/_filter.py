@@ -9,7 +9,9 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
-from veil.dp import accounting
+from veil.dp._renyi import renyi_values
+from veil.dp._slack import cost_at, cost_of_run
+from veil.dp._translate import refusal
 from veil.dp.events import Event
 from veil.errors import UnsupportedEvent
 
@@ -17,6 +19,8 @@ __all__ = ["Filter", "best_order", "filter_budget"]
 
 # Slack may take this share of delta; the filter's conversion gets what is left.
 _SLACK_SHARE = 0.01
+# Up to here the slack of every sampler is paid easily at the whole epsilon, which is cheap to tell.
+_LARGE_EPSILON = 20.0
 
 
 def filter_budget(order: float, epsilon: float, delta: float) -> float:
@@ -57,8 +61,20 @@ class Filter:
 
     @property
     def slack_budget(self) -> float:
-        """Most slack: (1 + e^epsilon) slack stays below a hundredth of delta."""
-        return self.delta * _SLACK_SHARE / (1.0 + math.exp(min(self.epsilon, 700.0)))
+        """Most that slack may cost in all: a hundredth of delta."""
+        return self.delta * _SLACK_SHARE
+
+    def slack_cost(self, event: Event, slack: float) -> float:
+        """Return what the slack of one run costs of delta.
+
+        Of a large epsilon a single run spends a little, and its slack costs by that.
+        """
+        if slack == 0.0:
+            return 0.0
+        together = cost_at(slack, self.epsilon)
+        if self.epsilon <= _LARGE_EPSILON:
+            return together
+        return min(together, cost_of_run(event.one, slack, self.relation))
 
     def cost(self, event: Event) -> float:
         """Return the divergence of one run of an event.
@@ -79,10 +95,13 @@ class Filter:
 
 @lru_cache(maxsize=4096)
 def _cost(event: Event, order: float, relation: str) -> float:
-    values = accounting.rdp_values((event,), (order,), relation)
+    reason = refusal(event, relation)
+    if reason is not None:
+        raise UnsupportedEvent(reason)
+    values = renyi_values((event,), (order,), relation)
     if values is None or not math.isfinite(float(values[0])):
         raise UnsupportedEvent(
             f"event: {event} has no Renyi divergence of order {order:g} under {relation}, which "
-            "mode='adaptive' needs; use mode='planned' or another relation"
+            "mode='adaptive' needs; use mode='planned', whose PLD knows it, or add-or-remove-one"
         )
     return float(values[0])

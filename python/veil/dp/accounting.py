@@ -1,29 +1,24 @@
 """Epsilon of events: Veil makes the events, dp-accounting the numbers.
 
 Three accountants: ``"gaussian"``, the closed form, for unsampled Gaussian events alone; ``"pld"``,
-privacy loss distributions on a pessimistic grid of 1e-4; ``"rdp"``, Renyi divergences.
+privacy loss distributions on a pessimistic grid; ``"rdp"``, Renyi divergences.
 ``"best"`` is the least of those that support every event.
 """
 
-import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from veil.dp._gaussian import gaussian_epsilon, gaussian_log_delta, gaussian_mu
-from veil.dp._translate import (
-    ACCOUNTANTS,
-    PURE_KINDS,
-    SKELLAM_MOST_ORDER,
-    relation_of,
-    translate,
-)
+from veil.dp._losses import fits, loss_delta, loss_epsilon
+from veil.dp._losses import least_delta as least_trusted
+from veil.dp._renyi import renyi_delta, renyi_epsilon
+from veil.dp._slack import cost_at, cost_of_runs
+from veil.dp._translate import ACCOUNTANTS, refusal, translate
 from veil.dp.events import Event, check_delta, check_relation
 from veil.errors import UnsupportedEvent
 
@@ -34,19 +29,9 @@ __all__ = [
     "gdp_mu",
     "merge_events",
     "privacy_profile",
-    "rough_pld_epsilon",
-    "rough_rdp_epsilon",
     "supported_accountants",
+    "why_not",
 ]
-
-# Below this the FFT's floating-point floor could hide mass that a PLD claims is not there.
-PLD_LEAST_DELTA = 1e-12
-# One loss grid of step 1e-4 takes 16 bytes per cell; beyond these it would not fit in 2 GB.
-_PLD_MOST_RATIO = 30.0
-_PLD_MOST_EPSILON = 300.0
-_FEW_ORDERS = (1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
-_ROUGH_ORDERS = (*_FEW_ORDERS, 48.0, 64.0, 96.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0)
-_ROUGH_INTERVAL = 1e-3
 
 Events = Event | Iterable[Event]
 
@@ -73,10 +58,14 @@ def merge_events(events: Events) -> tuple[Event, ...]:
             square += event.count * event.ratio**2
             continue
         counts[event.one] = counts.get(event.one, 0) + event.count
-    merged = [one.repeat(counts[one]) for one in sorted(counts, key=astuple)]
+    merged = [one.repeat(counts[one]) for one in sorted(counts, key=_rank)]
     if square > 0.0:
         merged.insert(0, Event.gaussian(sigma=1.0, sensitivity=math.sqrt(square)))
     return tuple(merged)
+
+
+def _rank(event: Event) -> tuple[Any, ...]:
+    return tuple(0.0 if field is None else field for field in astuple(event))
 
 
 def supported_accountants(events: Events, *, relation: str, delta: float) -> tuple[str, ...]:
@@ -89,28 +78,61 @@ def supported_accountants(events: Events, *, relation: str, delta: float) -> tup
     relation : {"add-or-remove-one", "replace-one", "zero-out"}
         Which data sets are neighbours.
     delta : float
-        In (0, 1). PLD is left out below 1e-12, where its FFT is not trusted.
+        In (0, 1). PLD is left out where its FFT is not trusted: below 1e-12, or more from 200 runs
+        on; 4.5e-10 for 1e5 runs.
 
     Returns
     -------
     tuple of str
         Part of ``("gaussian", "pld", "rdp")``; empty if none supports them.
     """
-    merged = merge_events(events)
-    return tuple(name for name in ACCOUNTANTS if _supports(name, merged, relation, delta))
+    given = _listed(events)
+    if any(refusal(event, relation) for event in given):
+        return ()
+    merged = merge_events(given)
+    return tuple(name for name in ACCOUNTANTS if not why_not(name, merged, relation, delta))
 
 
-def _supports(accountant: str, merged: tuple[Event, ...], relation: str, delta: float) -> bool:
+def why_not(accountant: str, merged: tuple[Event, ...], relation: str, delta: float) -> str:
+    """Return why an accountant does not support merged events; empty if it does."""
     if accountant == "gaussian":
-        return all(e.kind == "gaussian" and e.sampling_probability == 1.0 for e in merged)
-    if any(translate(event, accountant, relation) is None for event in merged):
-        return False
+        unsampled = all(e.kind == "gaussian" and e.sampling_probability == 1.0 for e in merged)
+        return "" if unsampled else "knows unsampled Gaussian events alone"
+    for event in merged:
+        if translate(event, accountant, relation) is None:
+            sampled = "sampled " if event.sampling_probability < 1.0 else ""
+            return f"knows no {sampled}{event.kind} event under {relation}"
     if accountant == "rdp":
-        return True
-    if delta < PLD_LEAST_DELTA or any(event.ratio > _PLD_MOST_RATIO for event in merged):
-        return False
-    values = rdp_values(merged, _FEW_ORDERS, relation)
-    return values is None or _converted(_FEW_ORDERS, values, delta) <= _PLD_MOST_EPSILON
+        return ""
+    if not fits(merged, relation, delta):
+        return "would need too large a grid: it ends near epsilon = 300, at 30 sigma or 2^20 runs"
+    least = least_trusted(merged)
+    return f"is not trusted below delta = {least:.3g} for so many runs" if delta < least else ""
+
+
+def _listed(events: Events) -> tuple[Event, ...]:
+    return (events,) if isinstance(events, Event) else tuple(events)
+
+
+def _checked(events: Events, relation: str) -> tuple[Event, ...]:
+    """Return the events, or raise if no accountant may be asked about one of them."""
+    given = _listed(events)
+    for event in given:
+        reason = refusal(event, relation)
+        if reason is not None:
+            raise UnsupportedEvent(reason)
+    return given
+
+
+def _refused(merged: tuple[Event, ...], relation: str, delta: float) -> UnsupportedEvent:
+    """Return the error that says what each accountant lacks, and what to do instead."""
+    reasons = "; ".join(f"{name} {why_not(name, merged, relation, delta)}" for name in ACCOUNTANTS)
+    return UnsupportedEvent(
+        f"events: no accountant supports these events together under {relation} at delta = "
+        f"{delta:g}: {reasons}. Charge the kinds to ledgers of their own, whose epsilon and delta "
+        "add up; or use add-or-remove-one or zero-out, under which RDP knows every kind; or, for "
+        "discrete-gaussian, noise of at least 8 lattice units, which is charged as gaussian"
+    )
 
 
 def epsilon(
@@ -152,12 +174,13 @@ def epsilon(
     ValueError
         If an argument is out of range or the slack takes more than a hundredth of `delta`.
     UnsupportedEvent
-        If the accountant, or with ``"best"`` every accountant, does not support an event.
+        If the accountant, or with ``"best"`` every accountant, does not support an event; if a
+        sampled event under replace-one does not state the norm its contributions are clipped to.
 
     Notes
     -----
-    PLD figures are cached per event. PLD takes about 0.5 s for an unseen subsampled event, RDP
-    50 ms, the closed form under 5 ms.
+    PLD figures are cached per event. PLD takes about 0.5 s for an unseen subsampled event, several
+    where epsilon is large; RDP 0.1 s, the closed form under 20 ms.
 
     Examples
     --------
@@ -166,10 +189,18 @@ def epsilon(
     1.99309
     """
     check_delta("delta", delta)
-    check_relation(relation)
-    merged = merge_events(events)
-    compute = _epsilon_function(merged, accountant, relation, delta)
-    return _with_slack(compute, delta, slack, additive_delta)
+    given = _checked(events, check_relation(relation))
+    if not (slack >= 0.0 and additive_delta >= 0.0):
+        raise ValueError("slack, additive_delta: expected at least 0")
+    left = delta - additive_delta
+    if not left > 0.0:
+        raise ValueError(
+            f"additive_delta: expected less than delta = {delta:g}, got {additive_delta:g}"
+        )
+    compute = _epsilon_function(merge_events(given), accountant, relation, left)
+    if slack == 0.0 or not given:
+        return compute(left)
+    return _with_slack(compute, given, relation, delta, slack, additive_delta)
 
 
 def _epsilon_function(
@@ -182,148 +213,45 @@ def _epsilon_function(
         raise ValueError(f"accountant: expected best, {', '.join(ACCOUNTANTS)}; got {accountant!r}")
     functions = {
         "gaussian": lambda d: gaussian_epsilon(merged[0].ratio, d),
-        "pld": lambda d: _pld_epsilon(merged, d, relation),
-        "rdp": lambda d: _rdp_epsilon(merged, d, relation),
+        "pld": lambda d: loss_epsilon(merged, d, relation),
+        "rdp": lambda d: renyi_epsilon(merged, d, relation),
     }
     names = supported_accountants(merged, relation=relation, delta=delta)
     if accountant != "best":
         if accountant not in names:
             raise UnsupportedEvent(
                 f"accountant: {accountant!r} does not support these events under {relation} at "
-                f"delta = {delta:g}; those that do: {', '.join(names) or 'none'}"
+                f"delta = {delta:g}: it {why_not(accountant, merged, relation, delta)}; those that "
+                f"do: {', '.join(names) or 'none'}"
             )
         return functions[accountant]
     if not names:
-        raise UnsupportedEvent(f"events: no accountant supports these events under {relation}")
+        raise _refused(merged, relation, delta)
     if names[0] == "gaussian":
         return functions["gaussian"]
     return lambda d: min(functions[name](d) for name in names)
 
 
 def _with_slack(
-    compute: Callable[[float], float], delta: float, slack: float, additive_delta: float
+    compute: Callable[[float], float],
+    events: tuple[Event, ...],
+    relation: str,
+    delta: float,
+    slack: float,
+    additive_delta: float,
 ) -> float:
-    if slack < 0.0 or additive_delta < 0.0:
-        raise ValueError("slack, additive_delta: expected at least 0")
-    if additive_delta >= delta:
-        raise ValueError(
-            f"additive_delta: expected less than delta = {delta:g}, got {additive_delta:g}"
-        )
-    if slack == 0.0:
-        return compute(delta - additive_delta)
     # Any epsilon whose own slack term fits in the delta set aside for it is an upper bound; the
     # second evaluation at that epsilon gives back what was not needed.
     first = compute(delta * 0.99 - additive_delta) if additive_delta < 0.99 * delta else math.inf
-    used = (1.0 + math.exp(min(first, 700.0))) * slack
+    used = cost_at(slack, first)
     if not used <= delta / 100.0:
+        used = min(used, cost_of_runs(events, slack, relation))
+    if not (used <= delta / 100.0 and used < delta - additive_delta):
         raise ValueError(
-            f"slack: expected (1 + e^epsilon) slack of at most delta / 100 = {delta / 100:g}, got "
-            f"{used:g}; ask for a larger delta"
+            f"slack: expected to cost at most delta / 100 = {delta / 100:g}, got {used:g}; the "
+            "samplers are not exact enough for so small a delta, or so large an epsilon"
         )
     return compute(delta - additive_delta - used)
-
-
-@lru_cache(maxsize=64)
-def _pld(event: Event, relation: str, interval: float = 1e-4) -> Any:
-    from dp_accounting.pld import PLDAccountant
-
-    accountant = PLDAccountant(relation_of(relation), value_discretization_interval=interval)
-    accountant.compose(translate(event, "pld", relation), event.count)
-    return accountant._pld
-
-
-@lru_cache(maxsize=16)
-def _composed_pld(merged: tuple[Event, ...], relation: str) -> Any:
-    composed = _pld(merged[0], relation)
-    for event in merged[1:]:
-        composed = composed.compose(_pld(event, relation))
-    return composed
-
-
-@lru_cache(maxsize=256)
-def _pld_epsilon(merged: tuple[Event, ...], delta: float, relation: str) -> float:
-    return float(_composed_pld(merged, relation).get_epsilon_for_delta(delta))
-
-
-def rough_pld_epsilon(event: Event, *, delta: float, relation: str) -> float:
-    """Return PLD's epsilon on a coarse grid: an upper bound, for a search to begin with."""
-    return float(_pld(event, relation, _ROUGH_INTERVAL).get_epsilon_for_delta(delta))
-
-
-def rough_rdp_epsilon(event: Event, *, delta: float, relation: str, target: float) -> float:
-    """Return RDP's epsilon at few orders: an upper bound, for a search near `target`."""
-    # Beyond this order the conversion costs less than a quarter of the target: dear, and no use.
-    most = max(8.0, -4.0 * math.log(delta) / target)
-    orders = [order for order in _ROUGH_ORDERS if order <= most]
-    values = rdp_values((event,), orders, relation)
-    return math.inf if values is None else _converted(orders, values, delta)
-
-
-def rdp_values(merged: Iterable[Event], orders: Sequence[float], relation: str) -> Any:
-    """Return the composition's Renyi divergence at each order, or None if RDP has no event.
-
-    It is infinite at orders for which an event's bound says nothing.
-    """
-    from dp_accounting.rdp import RdpAccountant
-
-    total = np.zeros(len(orders))
-    for event in merged:
-        translated = translate(event, "rdp", relation)
-        if translated is None:
-            return None
-        # What a pure event becomes knows one relation, and stands for any.
-        own = "replace-one" if event.kind in PURE_KINDS else relation
-        accountant = RdpAccountant(orders, relation_of(own))
-        with _without_warnings_of_excluded_orders():
-            accountant.compose(translated, event.count)
-        total += np.where(_known(event, np.asarray(orders)), accountant.rdp, np.inf)
-    return total
-
-
-def _known(event: Event, orders: Any) -> Any:
-    """Say at which orders an event's divergence is known; Skellam's bound holds at whole ones."""
-    if event.kind != "skellam":
-        return np.ones(orders.shape, np.bool_)
-    return (orders == np.floor(orders)) & (orders >= 2) & (orders <= SKELLAM_MOST_ORDER)
-
-
-@contextmanager
-def _without_warnings_of_excluded_orders() -> Iterator[None]:
-    """Drop the log line for each order whose series did not converge: it counts as infinite."""
-
-    def keep(record: logging.LogRecord) -> bool:
-        return "Excluding this order" not in str(record.msg)
-
-    logger = logging.getLogger("absl")
-    logger.addFilter(keep)
-    try:
-        yield
-    finally:
-        logger.removeFilter(keep)
-
-
-@lru_cache(maxsize=1)
-def rdp_orders() -> tuple[float, ...]:
-    """Return dp-accounting's default orders and larger ones, for small epsilon."""
-    from dp_accounting.rdp.rdp_privacy_accountant import DEFAULT_RDP_ORDERS
-
-    return (*DEFAULT_RDP_ORDERS, 2048, 4096)
-
-
-@lru_cache(maxsize=256)
-def _rdp_of_event(event: Event, relation: str) -> Any:
-    return rdp_values((event,), rdp_orders(), relation)
-
-
-def _rdp_epsilon(merged: tuple[Event, ...], delta: float, relation: str) -> float:
-    values = sum(_rdp_of_event(event, relation) for event in merged)
-    return _converted(rdp_orders(), values, delta)
-
-
-def _converted(orders: Sequence[float], values: Any, delta: float) -> float:
-    from dp_accounting.rdp.rdp_privacy_accountant import compute_epsilon
-
-    return float(compute_epsilon(orders, values, delta)[0])
 
 
 def epsilon_curve(
@@ -391,39 +319,40 @@ def privacy_profile(
     Returns
     -------
     ndarray of float64, shape (len(epsilons),)
-        The closed form if it applies, else PLD, else RDP. PLD values are not below 1e-12.
+        The closed form if it applies, else PLD, else RDP. PLD values are not below the least delta
+        at which it is trusted: 1e-12, or 4.5e-15 times the number of runs.
 
     Raises
     ------
     ValueError
+        If an epsilon is out of range.
+    UnsupportedEvent
         If no accountant supports the events.
     """
-    merged = merge_events(events)
+    merged = merge_events(_checked(events, check_relation(relation)))
     points = np.asarray(epsilons, dtype=np.float64)
-    names = supported_accountants(merged, relation=check_relation(relation), delta=PLD_LEAST_DELTA)
+    if not np.all(np.isfinite(points) & (points >= 0.0)):
+        raise ValueError("epsilons: expected finite numbers of at least 0")
     if not merged:
         return np.zeros(points.shape)
+    least = least_trusted(merged)
+    names = supported_accountants(merged, relation=relation, delta=least)
     if not names:
-        raise UnsupportedEvent(f"events: no accountant supports these events under {relation}")
+        raise _refused(merged, relation, least)
     if names[0] == "gaussian":
         mu = merged[0].ratio
         return np.array([math.exp(gaussian_log_delta(float(e), mu)) for e in points])
-    if names[0] == "pld":
-        # One call per point: the vectorised form of the library needs a sorted argument.
-        pld = _composed_pld(merged, relation)
-        deltas = [float(pld.get_delta_for_epsilon(float(e))) for e in points]
-        return np.array([max(d, PLD_LEAST_DELTA) for d in deltas])
-    from dp_accounting.rdp.rdp_privacy_accountant import compute_delta
-
-    values = sum(_rdp_of_event(event, relation) for event in merged)
-    return np.array([compute_delta(rdp_orders(), values, float(e))[0] for e in points])
+    of = loss_delta if names[0] == "pld" else renyi_delta
+    # One call per point: the vectorised form of the library needs a sorted argument.
+    return np.array([of(merged, float(e), relation) for e in points])
 
 
 def gdp_mu(events: Events, *, relation: str, least_delta: float = 1e-10) -> float:
     """Return mu of a Gaussian mechanism that is no more private than a composition.
 
     Exact for unsampled Gaussian events. Otherwise the least mu whose curve delta(epsilon) lies on
-    or above the composition's at 64 epsilons wherever delta >= `least_delta`.
+    or above the composition's at 64 epsilons wherever delta >= `least_delta`, or the least delta at
+    which the accountant is trusted.
 
     Parameters
     ----------
@@ -443,10 +372,11 @@ def gdp_mu(events: Events, *, relation: str, least_delta: float = 1e-10) -> floa
     ----------
     Dong, Roth and Su 2022, Gaussian differential privacy, arXiv 1905.02383.
     """
-    merged = merge_events(events)
-    if _supports("gaussian", merged, relation, least_delta):
+    check_delta("least_delta", least_delta)
+    merged = merge_events(_checked(events, check_relation(relation)))
+    if not why_not("gaussian", merged, relation, least_delta):
         return merged[0].ratio if merged else 0.0
-    top = epsilon(merged, delta=least_delta, relation=relation)
+    top = epsilon(merged, delta=max(least_delta, least_trusted(merged)), relation=relation)
     points = np.linspace(0.0, top, 64)
     deltas = privacy_profile(merged, epsilons=points, relation=relation)
     return max(_least_mu(float(e), float(d)) for e, d in zip(points, deltas, strict=True))

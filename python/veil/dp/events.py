@@ -3,6 +3,8 @@
 An event records what was sampled, not what some accountant makes of it; `accounting` translates it
 for each accountant and relation. `sensitivity` is always the one under the ledger's relation: for a
 sum of values clipped to norm C it is C under add-or-remove-one and zero-out, 2C under replace-one.
+Poisson sampling under replace-one needs C itself, as `clip`: who is not drawn adds 0, so that the
+two values' distances from 0 count, not theirs alone (docs/design/accounting.md).
 """
 
 import math
@@ -15,6 +17,9 @@ from veil._checks import whole
 __all__ = ["RELATIONS", "Event", "check_count", "check_delta", "check_positive", "check_relation"]
 
 RELATIONS = ("add-or-remove-one", "replace-one", "zero-out")
+# Beyond these the square of sensitivity / sigma, times any count, is no normal double.
+_MOST_RATIO = 2.0**400
+_MOST_COUNT = 2**63 - 1
 KINDS = ("gaussian", "discrete-gaussian", "discrete-laplace", "pure", "skellam")
 
 
@@ -25,9 +30,18 @@ def check_relation(relation: str) -> str:
     return relation
 
 
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ValueError(f"{name}: expected a number that fits a double, got more") from error
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}") from error
+
+
 def check_positive(name: str, value: float) -> float:
     """Return `value` as a float, or raise ValueError unless it is finite and above 0."""
-    number = float(value)
+    number = _number(name, value)
     if not (math.isfinite(number) and number > 0.0):
         raise ValueError(f"{name}: expected a finite number above 0, got {value!r}")
     return number
@@ -35,7 +49,7 @@ def check_positive(name: str, value: float) -> float:
 
 def check_delta(name: str, value: float, *, zero_allowed: bool = False) -> float:
     """Return `value` as a float, or raise ValueError unless it lies in (0, 1)."""
-    number = float(value)
+    number = _number(name, value)
     if 0.0 < number < 1.0 or (zero_allowed and number == 0.0):
         return number
     interval = "[0, 1)" if zero_allowed else "(0, 1)"
@@ -43,8 +57,11 @@ def check_delta(name: str, value: float, *, zero_allowed: bool = False) -> float
 
 
 def check_count(name: str, value: int) -> int:
-    """Return `value` as an int, or raise unless it is an integer of at least 1."""
-    return whole(name, value, least=1)
+    """Return `value` as an int, or raise unless it is an integer from 1 to 2^63 - 1."""
+    count = whole(name, value, least=1)
+    if count > _MOST_COUNT:
+        raise ValueError(f"{name}: expected at most 2^63 - 1, got more")
+    return count
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +86,17 @@ class Event:
         How many times the operation runs.
     l1_sensitivity : float
         L1 sensitivity in lattice units, of kind ``"skellam"`` alone, else 0.
+    clip : float, optional
+        C, the norm to which each unit's contribution is clipped, of kind ``"gaussian"`` alone.
+        `sensitivity` is then C, or 2C under replace-one, where a sampled event must state it.
 
     Raises
     ------
     ValueError
-        If a field lies outside its range, or a kind other than ``"gaussian"`` is sampled.
+        If a field lies outside its range, a kind other than ``"gaussian"`` is sampled, or
+        `sensitivity` is neither `clip` nor twice `clip`.
     TypeError
-        If `count` is not an integer.
+        If `count` is not an integer, or a field is no number.
 
     Examples
     --------
@@ -89,6 +110,7 @@ class Event:
     sampling_probability: float = 1.0
     count: int = 1
     l1_sensitivity: float = 0.0
+    clip: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -105,6 +127,22 @@ class Event:
                 f"sampling_probability: expected 1 for kind {self.kind!r}, got {q!r}; no "
                 "accountant amplifies this kind by sampling"
             )
+        self._check_l1()
+        self._check_clip()
+        if self.kind == "discrete-laplace" and not self.sensitivity.is_integer():
+            raise ValueError(
+                "sensitivity: expected a whole number of lattice units for kind "
+                f"'discrete-laplace', got {self.sensitivity!r}"
+            )
+        for name in ("sensitivity", "l1_sensitivity"):
+            ratio = getattr(self, name) / self.sigma
+            if getattr(self, name) and not 1.0 / _MOST_RATIO <= ratio <= _MOST_RATIO:
+                raise ValueError(
+                    f"{name}: expected 2^-400 to 2^400 times sigma, got {getattr(self, name):g} "
+                    f"with sigma = {self.sigma:g}; no accountant reckons with so little or so much"
+                )
+
+    def _check_l1(self) -> None:
         if self.kind == "skellam":
             l1 = check_positive("l1_sensitivity", self.l1_sensitivity)
             object.__setattr__(self, "l1_sensitivity", l1)
@@ -112,10 +150,18 @@ class Event:
             raise ValueError(
                 f"l1_sensitivity: expected 0 for kind {self.kind!r}, got {self.l1_sensitivity!r}"
             )
-        if self.kind == "discrete-laplace" and not self.sensitivity.is_integer():
+
+    def _check_clip(self) -> None:
+        if self.clip is None:
+            return
+        if self.kind != "gaussian":
+            raise ValueError(f"clip: expected None for kind {self.kind!r}, got {self.clip!r}")
+        clip = check_positive("clip", self.clip)
+        object.__setattr__(self, "clip", clip)
+        if self.sensitivity not in (clip, 2.0 * clip):
             raise ValueError(
-                "sensitivity: expected a whole number of lattice units for kind "
-                f"'discrete-laplace', got {self.sensitivity!r}"
+                f"sensitivity: expected clip = {clip:g}, or twice that under replace-one, got "
+                f"{self.sensitivity!r}"
             )
 
     @classmethod
@@ -126,6 +172,7 @@ class Event:
         sensitivity: float,
         sampling_probability: float = 1.0,
         count: int = 1,
+        clip: float | None = None,
     ) -> "Event":
         """Gaussian noise of standard deviation `sigma` on a vector of L2 sensitivity.
 
@@ -139,13 +186,16 @@ class Event:
             Poisson sampling probability of each unit.
         count : int
             How many times it runs.
+        clip : float, optional
+            Norm C of each unit's contribution, in the same unit; a sampled event under replace-one
+            needs it, with `sensitivity` = 2C.
 
         Returns
         -------
         Event
             The event.
         """
-        return cls("gaussian", sigma, sensitivity, sampling_probability, count)
+        return cls("gaussian", sigma, sensitivity, sampling_probability, count, clip=clip)
 
     @classmethod
     def discrete_gaussian(cls, *, sigma: float, sensitivity: float, count: int = 1) -> "Event":
@@ -254,8 +304,9 @@ class Event:
         return replace(self, count=self.count * check_count("count", count))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields that the kind has as JSON-ready values."""
-        return {name: value for name, value in asdict(self).items() if name in _fields(self.kind)}
+        """Return the fields that the kind has as JSON-ready values; `clip` where it is stated."""
+        names = _fields(self.kind, clipped=self.clip is not None)
+        return {name: value for name, value in asdict(self).items() if name in names}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Event":
@@ -277,7 +328,7 @@ class Event:
         ValueError
             If a field is missing, unknown or outside its range.
         """
-        expected = _fields(fields.get("kind"))
+        expected = _fields(fields.get("kind"), clipped=fields.get("clip") is not None)
         if set(fields) != set(expected):
             raise ValueError(
                 f"event: expected the fields {', '.join(expected)}; got "
@@ -286,7 +337,9 @@ class Event:
         return cls(**fields)
 
 
-def _fields(kind: Any) -> tuple[str, ...]:
+def _fields(kind: Any, *, clipped: bool) -> tuple[str, ...]:
     """Names of the fields that an event of a kind is written with."""
-    names = tuple(Event.__slots__)
-    return names if kind == "skellam" else tuple(n for n in names if n != "l1_sensitivity")
+    left_out = {"l1_sensitivity"} if kind != "skellam" else set()
+    if not clipped:
+        left_out.add("clip")
+    return tuple(name for name in Event.__slots__ if name not in left_out)

@@ -308,6 +308,8 @@ class Ledger:
 
         Raises
         ------
+        UnsupportedEvent
+            If the plan, taken by an earlier version, holds an event that is known to be unsound.
         LedgerError
             If the file cannot be read or trusted.
         """

@@ -64,9 +64,10 @@ class Policy:
         Fewest clients by which the set of survivors must differ from each other set that this
         client helped to open before, in any run, unless it is the same; at least
         ``max_corrupt + 2``. Sets are remembered from the first session that asks for it, in the
-        guard's file: ask from the start, and keep the file. The difference of two sums is a sum over the clients in which their
-        sets differ. Recommended for a fixed consortium; it costs the rounds in which single
-        clients vanish. Needs a roster and a `FileReplayGuard`. Left out: not checked.
+        guard's file: ask from the start, and keep the file. The difference of two sums is a sum
+        over the clients in which their sets differ. Recommended for a fixed consortium; it costs
+        the rounds in which single clients vanish. Needs a roster and a `FileReplayGuard`. Left out:
+        not checked.
     replay : ReplayGuard, optional
         Remembers labels, steps, contexts and sets that were used; in memory if left out. States
         that are restored in another process need a `FileReplayGuard`.

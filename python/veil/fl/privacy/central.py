@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from veil.dp._lattice import SLACK_SHARE
+from veil.dp._slack import leaving_slack
 from veil.errors import DataError, ProtocolError
 from veil.fl import _checks
 from veil.fl.layout import Entry, Layout
@@ -139,7 +139,7 @@ class CentralDP:
         unit: str,
         max_rows_per_patient: int | None = None,
     ) -> CentralDP:
-        """Find the least noise that meets (ε, δ) over all rounds.
+        """Find the least noise, within a thousandth, that meets (ε, δ) over all rounds.
 
         Parameters
         ----------
@@ -164,12 +164,15 @@ class CentralDP:
         -------
         CentralDP
             With the calibrated noise multiplier; a millionth of δ is left to the sampler's slack,
-            which is enough for any model that fits in memory.
+            which is enough for any model that fits in memory, and more where it is not.
 
         Raises
         ------
         ValueError
-            If a parameter is out of range, δ ≥ 1/population included.
+            If a parameter is out of range, δ ≥ 1/population included, or the slack of a model of
+            one value does not fit in a hundredth of δ.
+        UnsupportedEvent
+            If no accountant reaches so small an ε at this δ.
         """
         from veil.dp import calibrate_noise_multiplier
 
@@ -186,13 +189,19 @@ class CentralDP:
             unit=unit,
             max_rows_per_patient=max_rows_per_patient,
         )
-        noise_multiplier = calibrate_noise_multiplier(
-            target_epsilon=target_epsilon,
-            target_delta=target_delta * (1.0 - SLACK_SHARE),
-            sampling_probability=sampling_probability,
-            steps=rounds,
+
+        def made(delta: float) -> CentralDP:
+            z = calibrate_noise_multiplier(
+                target_epsilon=target_epsilon,
+                target_delta=delta,
+                sampling_probability=sampling_probability,
+                steps=rounds,
+            )
+            return replace(plan, noise_multiplier=z)
+
+        return leaving_slack(
+            made, lambda dp: dp.epsilon(target_delta, size=1), target_epsilon, target_delta
         )
-        return replace(plan, noise_multiplier=noise_multiplier)
 
     def event(self) -> Event:
         """Return what an accountant is charged: the sampled Gaussian, once per round.
@@ -212,7 +221,7 @@ class CentralDP:
         )
 
     def epsilon(self, delta: float, *, size: int) -> float:
-        """Return ε of all rounds together, by privacy loss distributions.
+        """Return ε of all rounds together, by the best accountant.
 
         Parameters
         ----------
@@ -235,9 +244,7 @@ class CentralDP:
 
         check_delta("delta", delta, self.population)
         slack = self.rounds * self._plan(_checks.count("size", size)).slack
-        return float(
-            epsilon(self.event(), delta=delta, relation=RELATION, accountant="pld", slack=slack)
-        )
+        return float(epsilon(self.event(), delta=delta, relation=RELATION, slack=slack))
 
     def charge(self, layout: Layout, *, label: str) -> Charge:
         """Return what a ledger is charged for all rounds.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from veil._checks import fix_whole
-from veil.dp._lattice import SLACK_SHARE
+from veil.dp._search import least_meeting
+from veil.dp._slack import leaving_slack
 from veil.errors import DataError
 from veil.fl import _checks
 from veil.fl.layout import Layout
@@ -24,6 +26,7 @@ __all__ = ["DistributedPlan", "given"]
 
 _P = TypeVar("_P", bound="DistributedPlan")
 
+_MOST_SKELLAM = 2.0**40
 _RELATIONS = {"patient": "add-or-remove-one", "record": "add-or-remove-one", "site": "zero-out"}
 
 
@@ -95,7 +98,7 @@ class DistributedPlan:
 
     @classmethod
     def calibrate(cls: type[_P], *, target_epsilon: float, target_delta: float, **plan: Any) -> _P:
-        """Find the least noise that meets (ε, δ) over all rounds.
+        """Find the least noise, within a thousandth, that meets (ε, δ) over all rounds.
 
         Parameters
         ----------
@@ -109,12 +112,17 @@ class DistributedPlan:
         Returns
         -------
         DistributedDP
-            With the calibrated noise multiplier; a millionth of δ is left to the sampler's slack.
+            With the calibrated noise multiplier; a millionth of δ is left to the sampler's slack,
+            and more where that is not enough. Skellam noise is the least within two thousandths:
+            its lattice changes with the noise.
 
         Raises
         ------
         ValueError
-            If a parameter is out of range, δ included.
+            If a parameter is out of range, δ included; if the slack does not fit in a hundredth of
+            δ, or Skellam noise would leave its sampler's range.
+        UnsupportedEvent
+            If no accountant reaches so small an ε at this δ.
         TypeError
             If a parameter is missing or unknown.
         """
@@ -122,8 +130,13 @@ class DistributedPlan:
         # Any multiplier does to check the rest before the search, which takes seconds.
         trial = cls(noise_multiplier=1.0, **plan)
         trial._check_delta("target_delta", target_delta)
-        found = _multiplier(trial, target_epsilon, target_delta * (1.0 - SLACK_SHARE))
-        return replace(trial, noise_multiplier=found)
+
+        def made(delta: float) -> _P:
+            return replace(trial, noise_multiplier=_multiplier(trial, target_epsilon, delta))
+
+        return leaving_slack(
+            made, lambda plan: plan.epsilon(target_delta), target_epsilon, target_delta
+        )
 
     @property
     def relation(self) -> str:
@@ -320,18 +333,20 @@ def _multiplier(plan: DistributedPlan, target_epsilon: float, delta: float) -> f
             target_delta=delta,
             sampling_probability=plan.sampling_probability or 1.0,
             steps=plan.rounds,
-            accountant="pld" if plan.sampling_probability else "gaussian",
             relation=plan.relation,
         )
 
     def spent(z: float) -> float:
-        tried = replace(plan, noise_multiplier=z)
+        try:
+            tried = replace(plan, noise_multiplier=z)
+        except ValueError:  # outside of the sampler's range
+            return math.inf
         return float(epsilon(tried.event(), delta=delta, relation=plan.relation))
 
-    low, high = 0.0, 1.0
-    while spent(high) > target_epsilon:
-        low, high = high, 2.0 * high
-    while high - low > 1e-5 * high:
-        middle = (low + high) / 2.0
-        low, high = (low, middle) if spent(middle) <= target_epsilon else (middle, high)
-    return high
+    found = least_meeting(spent, target_epsilon, 1.0, most=_MOST_SKELLAM)
+    if found is None:
+        raise ValueError(
+            f"target_epsilon: {target_epsilon:g} needs Skellam noise outside of its sampler's "
+            "range; ask for a larger epsilon, or use distribution='discrete-gaussian'"
+        )
+    return found
