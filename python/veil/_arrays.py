@@ -131,7 +131,12 @@ def _tensor_view(x: Any, name: str) -> npt.NDArray[Any]:
     if x.dtype is torch.bfloat16:
         view: npt.NDArray[Any] = x.view(torch.int16).numpy()
         return view.view(np.uint16)
-    return x.numpy()  # type: ignore[no-any-return]
+    try:
+        return x.numpy()  # type: ignore[no-any-return]
+    except (TypeError, RuntimeError):  # quantized, float8, or a lazily conjugated or negated view
+        raise TypeError(
+            f"{name}: expected a tensor that NumPy can view, got {x.dtype}; pass a plain copy"
+        ) from None
 
 
 def floats(x: Any, name: str) -> Floats:

@@ -15,10 +15,12 @@ from veil.errors import DataError
 
 __all__ = ["as_text", "as_whole", "entries", "families", "refuse_missing"]
 
-_FRAMES = frozenset({"DataFrame", "LazyFrame"})
+_FRAMES = frozenset({"DataFrame", "LazyFrame", "MultiIndex"})
+# What the columns of these libraries have, and their other objects have not.
+_COLUMN_OF = {"pandas": "isna", "polars": "to_numpy"}
 _MISSING_TYPES = frozenset({"NAType", "NaTType", "MaskedConstant"})
 _FLOATS = frozenset({float, np.float64})
-_MAY_BE_NAN = (float, np.floating, complex, np.complexfloating, decimal.Decimal)
+_MAY_BE_NAN = (float, np.floating, complex, np.complexfloating)
 
 
 def entries(name: str, column: Any) -> NDArray[Any]:
@@ -51,6 +53,8 @@ def entries(name: str, column: Any) -> NDArray[Any]:
     if type(column).__name__ in _FRAMES:
         raise TypeError(f"{name}: expected a column, got a frame; pass one column of it")
     library = type(column).__module__.partition(".")[0]
+    if library in _COLUMN_OF and not hasattr(column, _COLUMN_OF[library]):
+        raise TypeError(f"{name}: expected a column, got {library} {type(column).__name__}")
     if library == "pandas":
         array = _of_pandas(name, column)
     elif library == "polars":
@@ -88,7 +92,12 @@ def _of_pandas(name: str, column: Any) -> NDArray[Any]:
 def _of_polars(name: str, column: Any) -> NDArray[Any]:
     if column.null_count():
         refuse_missing(name, np.asarray(column.is_null()))
-    return np.asarray(column.to_numpy())
+    try:
+        return np.asarray(column.to_numpy())
+    except Exception as error:  # polars' own, which need not be installed
+        raise TypeError(
+            f"{name}: expected a type that NumPy knows, got {column.dtype}; cast the column"
+        ) from error
 
 
 def _of_objects(name: str, array: NDArray[Any]) -> NDArray[Any]:
@@ -130,6 +139,8 @@ def _is_missing(value: Any) -> bool:
         return True
     if isinstance(value, np.datetime64 | np.timedelta64):
         return bool(np.isnat(value))
+    if isinstance(value, decimal.Decimal):
+        return value.is_nan()  # comparing a signalling NaN raises
     return isinstance(value, _MAY_BE_NAN) and bool(value != value)
 
 

@@ -29,8 +29,9 @@ _MISSING_WORDS = frozenset(
     ]
 )
 _LONGEST = max(map(len, _MISSING_WORDS))
-# A whole number as text, as spreadsheets and floats write it: 7, 007, +7, 7., 7.0.
-_WHOLE = re.compile(r"([+-]?)(\d+)(?:\.0*)?", re.ASCII)
+# A number as text, as spreadsheets and floats write it: 7, 007, +7, 7., 7.0, 7,0, 7E+00; digits of
+# any script.
+_NUMBER = re.compile(r"([+-]?)(\d+)(?:[.,](\d*))?(?:[eE]([+-]?\d{1,3}))?")
 
 
 def unit_keys(name: str, column: Any) -> NDArray[Any]:
@@ -140,7 +141,9 @@ def _is_short(text: str) -> bool:
 
 def _is_plain(text: str) -> bool:
     """Tell whether a text is no number, or one in its usual spelling."""
-    return text[0] not in "+-0123456789" or (text[0] in "123456789" and text.isdigit())
+    if not (text[0] in "+-" or text[0].isdecimal()):
+        return True
+    return text[0] != "0" and text.isascii() and text.isdigit()
 
 
 def _fault(text: str) -> tuple[str, str] | None:
@@ -166,10 +169,15 @@ def _fault(text: str) -> tuple[str, str] | None:
 
 def _number(text: str) -> str | None:
     """Return a whole number's one spelling, or None if the text is none."""
-    found = _WHOLE.fullmatch(text)
+    found = _NUMBER.fullmatch(text)
     if found is None:
         return None
-    sign, digits = found[1], found[2].lstrip("0") or "0"
+    sign, before, behind, exponent = found.groups(default="")
+    digits = "".join(str(unicodedata.decimal(digit)) for digit in before + behind)
+    shift = int(exponent or 0) - len(behind)
+    if shift < 0 and digits[shift:].strip("0"):
+        return None  # not whole
+    digits = (digits[:shift] if shift < 0 else digits + "0" * shift).lstrip("0") or "0"
     return f"-{digits}" if sign == "-" and digits != "0" else digits
 
 

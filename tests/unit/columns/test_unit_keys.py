@@ -1,6 +1,7 @@
 """One function for every unit's key: which columns it takes, and that it refuses all others."""
 
 import datetime
+import decimal
 
 import numpy as np
 import pytest
@@ -145,6 +146,11 @@ def test_other_types_and_mixtures_are_refused(column):
         ("0", "-0"),
         ("12", "12."),
         (b"7", b"7.0"),
+        ("7", "7,0"),
+        ("700000", "7E+05"),
+        ("70", "7.0e1"),
+        ("7", "\u0667"),
+        ("7", "70e-1"),
     ],
 )
 def test_one_number_in_two_spellings_is_refused(first, second):
@@ -229,3 +235,32 @@ def test_units_are_numbered():
 def test_entries_of_no_declared_type_stay_what_they_are():
     assert entries("x", [1, 2.5, "a"]).tolist() == [1, 2.5, "a"]
     assert entries("x", np.array([1.0, np.nan])).dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    "ids", [["7.5", "7"], ["7E-1", "7"], ["12e4567", "12"], ["a7", "7"], ["7e", "7"]], ids=str
+)
+def test_texts_that_are_no_whole_number_are_keys_of_their_own(ids):
+    assert unit_keys("ids", ids).tolist() == ids
+
+
+def test_what_is_no_column_or_of_no_type_of_numpy_is_refused_by_name():
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    torch = pytest.importorskip("torch")
+    given = [
+        *(pandas.NA, pandas.NaT, pandas.Timestamp("2020-01-01")),
+        pandas.MultiIndex.from_tuples([(1, 2)]),
+        pandas.Series([1, 2]).groupby([0, 1]),
+        polars.col("a"),
+        *([polars.Series([1], dtype=polars.Int128)] if hasattr(polars, "Int128") else []),
+        *(torch.tensor([1j]).conj(), torch.tensor([1j]).conj().imag),
+        torch.ones(2).to(torch.float8_e4m3fn),
+    ]
+    for column in given:
+        with pytest.raises(TypeError, match="ids: expected"):
+            unit_keys("ids", column)
+
+
+def test_a_signalling_nan_is_missing():
+    with pytest.raises(DataError, match="no missing values, got 1 of 2, the first in row 1"):
+        entries("ids", [decimal.Decimal(1), decimal.Decimal("sNaN")])
