@@ -55,7 +55,8 @@ def whole(name: str, value: Any, *, least: int | None = None, most: int | None =
             raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
         number = operator.index(value)
     if (least is not None and number < least) or (most is not None and number > most):
-        raise ValueError(f"{name}: expected {_range(least, most)}, got {number}")
+        got = number if abs(number) < 2**128 else "one of more than 128 bits"
+        raise ValueError(f"{name}: expected {_range(least, most)}, got {got}")
     return int(number)
 
 

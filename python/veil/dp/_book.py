@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from veil._checks import real
 from veil.dp import accounting
 from veil.dp._filter import Filter, best_order, filter_budget
 from veil.dp._translate import refusal
@@ -124,7 +125,7 @@ class Settings:
                 f"additive_delta: expected at most 0.9 delta = {0.9 * delta:g}, got {additive:g}"
             )
         conversion = 0.99 * delta - additive
-        order = best_order(epsilon, conversion) if order is None else float(order)
+        order = best_order(epsilon, conversion) if order is None else real("order", order)
         if not order > 1.0 or not math.isfinite(order):
             raise ValueError(f"order: expected a finite number above 1, got {order!r}")
         if mode == "adaptive" and filter_budget(order, epsilon, conversion) <= 0.0:

@@ -45,6 +45,9 @@ def numbers(name: str, column: Any, *, finite: bool = True) -> npt.NDArray[Any]:
         return array.view(np.uint8)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name}: expected numbers, got dtype {array.dtype}")
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float64)
     if array.dtype.kind == "f" and finite:
         require_finite(name, array)
     return array

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from veil._checks import real
 from veil.dp._gaussian import gaussian_mu
 from veil.dp._inputs import check_ledger, generator
 from veil.dp._lattice import power_below
@@ -57,7 +58,7 @@ class Budget:
 def check_bounds(bounds: Any) -> tuple[float, float]:
     """Return (low, high) as floats, or raise ValueError unless low < high and both are finite."""
     try:
-        low, high = (float(value) for value in bounds)
+        low, high = (real("bounds", value) for value in bounds)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"bounds: expected a pair (low, high), got {bounds!r}") from error
     if not (math.isfinite(low) and math.isfinite(high) and low < high):

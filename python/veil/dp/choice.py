@@ -17,7 +17,7 @@ from veil import _arrays
 from veil.dp._inputs import MOST_POINT, check_ledger, generator, require_finite
 from veil.dp._lattice import choice_lattice
 from veil.dp._samplers import discrete_laplace
-from veil.dp.events import Event, check_count, check_positive
+from veil.dp.events import Event, check_count, fix_positive
 from veil.dp.release import Release
 from veil.errors import DataError, LedgerError
 
@@ -67,8 +67,7 @@ class ExponentialMechanism:
     epsilon: float
 
     def __post_init__(self) -> None:
-        check_positive("sensitivity", self.sensitivity)
-        check_positive("epsilon", self.epsilon)
+        fix_positive(self, "sensitivity", "epsilon")
 
     def charge(self, size: int, *, label: str) -> "Charge":
         """Return what a release will be charged, for a plan.
@@ -158,7 +157,16 @@ class ExponentialMechanism:
 
     def _points(self, scores: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], float, float]:
         """Return scores on a lattice, its granularity, and the sensitivity in its units."""
-        array = np.asarray(_arrays.unmasked("scores", scores))
+        given: Any = scores
+        if _arrays.is_tensor(given):
+            bits = str(given.dtype).endswith("bfloat16")
+            given = _arrays.array(given.float() if bits else given, "scores")
+        try:
+            array = np.asarray(_arrays.unmasked("scores", given))
+        except DataError:
+            raise
+        except ValueError as error:
+            raise TypeError("scores: expected one dimension, got nested sequences") from error
         if array.ndim != 1 or array.dtype.kind not in "iuf":
             raise TypeError(
                 "scores: expected one dimension of floats or integers, got "
@@ -167,7 +175,8 @@ class ExponentialMechanism:
         if array.size == 0:
             raise DataError("scores: expected at least one candidate, got none")
         g, widened = choice_lattice(self.sensitivity)
-        numbers = array.astype(np.float64)
+        with np.errstate(over="ignore"):
+            numbers = array.astype(np.float64)
         require_finite("scores", numbers)
         return _points_of(numbers, g), g, widened
 
@@ -275,8 +284,7 @@ class SparseVector:
     epsilon: float
 
     def __post_init__(self) -> None:
-        check_positive("sensitivity", self.sensitivity)
-        check_positive("epsilon", self.epsilon)
+        fix_positive(self, "sensitivity", "epsilon")
 
     def start(
         self,
@@ -436,12 +444,15 @@ class ThresholdSession:
 
 def _finite(name: str, value: Any, error: type[ValueError]) -> float:
     """Return a number of any type as a float; integers beyond a double's range are clamped."""
-    if isinstance(value, str | bytes | bool | np.bool_):
-        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
     try:
+        if isinstance(value, str | bytes | bool | np.bool_):
+            raise TypeError
         number = float(value)
     except OverflowError:
-        return math.copysign(_MOST_FLOAT, value)
+        return _MOST_FLOAT if value > 0 else -_MOST_FLOAT
+    except (TypeError, ValueError, RuntimeError):
+        # The message of float() may quote the value.
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}") from None
     if not math.isfinite(number):
         raise error(f"{name}: expected a finite number, got NaN or infinity")
     return number

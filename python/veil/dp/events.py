@@ -12,11 +12,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from veil._checks import whole
+from veil._checks import real, whole
 
-__all__ = ["RELATIONS", "Event", "check_count", "check_delta", "check_positive", "check_relation"]
+__all__ = [
+    "RELATIONS",
+    "Event",
+    "check_count",
+    "check_delta",
+    "check_positive",
+    "check_relation",
+    "fix_positive",
+]
 
 RELATIONS = ("add-or-remove-one", "replace-one", "zero-out")
+# Beyond any use; within them squares of ratios are finite and above 0.
+_LEAST, _MOST = 2.0**-250, 2.0**250
 # Beyond these the square of sensitivity / sigma, times any count, is no normal double.
 _MOST_RATIO = 2.0**400
 _MOST_COUNT = 2**63 - 1
@@ -30,26 +40,28 @@ def check_relation(relation: str) -> str:
     return relation
 
 
-def _number(name: str, value: Any) -> float:
-    try:
-        return float(value)
-    except OverflowError as error:
-        raise ValueError(f"{name}: expected a number that fits a double, got more") from error
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name}: expected a number, got {type(value).__name__}") from error
-
-
 def check_positive(name: str, value: float) -> float:
-    """Return `value` as a float, or raise ValueError unless it is finite and above 0."""
-    number = _number(name, value)
+    """Return a number as a float; ValueError unless it is finite, above 0 and of usable size."""
+    number = real(name, value)
     if not (math.isfinite(number) and number > 0.0):
         raise ValueError(f"{name}: expected a finite number above 0, got {value!r}")
+    if not _LEAST <= number <= _MOST:
+        raise ValueError(f"{name}: expected a number of 2^-250 to 2^250, got {value!r}; rescale it")
     return number
 
 
+def fix_positive(record: object, *names: str) -> None:
+    """Make fields of a frozen dataclass ``float``, or raise as `check_positive` does.
+
+    NumPy's float32 would otherwise carry its own precision into all that is computed from it.
+    """
+    for name in names:
+        object.__setattr__(record, name, check_positive(name, getattr(record, name)))
+
+
 def check_delta(name: str, value: float, *, zero_allowed: bool = False) -> float:
-    """Return `value` as a float, or raise ValueError unless it lies in (0, 1)."""
-    number = _number(name, value)
+    """Return a number as a float, or raise ValueError unless it lies in (0, 1)."""
+    number = real(name, value)
     if 0.0 < number < 1.0 or (zero_allowed and number == 0.0):
         return number
     interval = "[0, 1)" if zero_allowed else "(0, 1)"

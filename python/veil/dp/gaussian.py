@@ -21,7 +21,7 @@ from veil.dp._lattice import (
 from veil.dp._samplers import discrete_gaussian, rounded_gaussian
 from veil.dp._slack import leaving_slack
 from veil.dp.accounting import epsilon as epsilon_of
-from veil.dp.events import Event, check_count, check_delta, check_positive
+from veil.dp.events import Event, check_count, check_delta, check_positive, fix_positive
 from veil.dp.release import Release, half_width_gaussian
 
 if TYPE_CHECKING:
@@ -77,8 +77,7 @@ class GaussianMechanism:
     sigma: float
 
     def __post_init__(self) -> None:
-        check_positive("l2_sensitivity", self.l2_sensitivity)
-        check_positive("sigma", self.sigma)
+        fix_positive(self, "l2_sensitivity", "sigma")
 
     @classmethod
     def calibrate(
@@ -108,9 +107,9 @@ class GaussianMechanism:
             If an argument is out of range, or the slack of even one value, which `epsilon` and a
             ledger charge, does not fit in a hundredth of `delta`.
         """
-        check_positive("epsilon", epsilon)
-        check_delta("delta", delta)
-        check_positive("l2_sensitivity", l2_sensitivity)
+        epsilon = check_positive("epsilon", epsilon)
+        delta = check_delta("delta", delta)
+        l2_sensitivity = check_positive("l2_sensitivity", l2_sensitivity)
 
         def made(reduced: float) -> "GaussianMechanism":
             continuous = 1.001 * l2_sensitivity / gaussian_mu(epsilon, reduced)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from veil._checks import whole
 from veil.dp._columns import MOST_ROWS, categories_of, kept_rows, numbers
 from veil.dp._counting import count_categories, count_edges, count_equal
 from veil.dp._inputs import require_finite
@@ -25,7 +26,7 @@ from veil.dp._query import (
     joint_noise,
     prepared,
 )
-from veil.dp.events import Event, check_count
+from veil.dp.events import Event
 from veil.dp.release import Release
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["histogram"]
 
+_MOST_BINS = 1 << 24
 _PUBLIC = ("bins or categories", "epsilon and delta", "rows per patient")
 _PUBLIC_UNKNOWN = ("epsilon and delta", "rows per patient", "the threshold")
 
@@ -191,7 +193,7 @@ def _known(
         _no_bounds(bounds)
         names = _distinct(categories)
         column, most = _kept(categories_of("values", values), patient_ids, max_rows_per_patient)
-        return count_categories(column, categories), names, most
+        return count_categories(column, names), names, most
     column, most = _kept(numbers("values", values, finite=False), patient_ids, max_rows_per_patient)
     cells = _cells(bins)
     if cells is not None:
@@ -207,11 +209,14 @@ def _known(
 
 def _cells(bins: Any) -> int | None:
     """Return the number of equal bins, or None for edges."""
-    return check_count("bins", bins) if np.ndim(bins) == 0 else None
+    return whole("bins", bins, least=1, most=_MOST_BINS) if np.ndim(bins) == 0 else None
 
 
 def _edges(bins: Any) -> npt.NDArray[np.float64]:
-    edges = np.asarray(bins, dtype=np.float64)
+    try:
+        edges = np.asarray(bins, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError("bins: expected edges that are numbers") from error
     if edges.ndim != 1 or edges.size < 2 or not np.all(np.diff(edges) > 0):
         raise ValueError("bins: expected a number of bins or at least two ascending edges")
     return edges
@@ -223,8 +228,22 @@ def _no_bounds(bounds: Any) -> None:
 
 
 def _distinct(categories: Sequence[Any]) -> tuple[Any, ...]:
-    names = tuple(categories)
-    if not names or len(set(names)) != len(names):
+    given = getattr(categories, "tolist", lambda: categories)()
+    if not isinstance(given, list | tuple | range):
+        raise TypeError(
+            f"categories: expected a list, tuple, range or array, got {type(categories).__name__}"
+        )
+    names = tuple(given)
+    if not names:
+        raise ValueError("categories: expected at least one, all distinct")
+    try:
+        distinct = set(categories_of("categories", names).tolist())
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "categories: expected distinct values of one type, strings, integers or booleans; a "
+            "row could count twice"
+        ) from error
+    if len(distinct) != len(names):
         raise ValueError("categories: expected at least one, all distinct")
     return names
 

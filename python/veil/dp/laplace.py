@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from veil.dp._inputs import Input, check_flag, check_ledger, generator
 from veil.dp._lattice import Lattice, laplace_lattice
 from veil.dp._samplers import discrete_laplace
-from veil.dp.events import Event, check_count, check_positive
+from veil.dp.events import Event, check_count, fix_positive
 from veil.dp.gaussian import add_noise
 from veil.dp.release import Release, half_width_laplace
 
@@ -63,8 +63,7 @@ class LaplaceMechanism:
     epsilon: float
 
     def __post_init__(self) -> None:
-        check_positive("l1_sensitivity", self.l1_sensitivity)
-        check_positive("epsilon", self.epsilon)
+        fix_positive(self, "l1_sensitivity", "epsilon")
 
     def lattice(self, size: int) -> Lattice:
         """Return the lattice of a float release.

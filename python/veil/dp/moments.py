@@ -5,6 +5,7 @@ the guarantee holds for the data as given, with no floating-point argument.
 """
 
 import math
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -472,6 +473,13 @@ def _bounded_column(
 def _length(values: Any) -> int:
     from veil.errors import DataError
 
-    if not hasattr(_arrays.unmasked("values", values), "__len__") or len(values) == 0:
+    if isinstance(values, str | bytes | Mapping | Set):
+        # Their length is no number of rows.
+        raise TypeError(f"values: expected a column or a frame, got {type(values).__name__}")
+    try:
+        rows = len(_arrays.unmasked("values", values))
+    except TypeError:
+        rows = 0
+    if rows == 0:
         raise DataError("values: expected a column of at least one row")
-    return len(values)
+    return rows

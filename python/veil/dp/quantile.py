@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from veil._checks import real
 from veil.dp._columns import kept_rows, numbers
 from veil.dp._counting import count_equal
 from veil.dp._halving import Tree, halving, middle_of
@@ -171,7 +172,10 @@ def design_of(
 
 
 def _wanted(q: Sequence[float] | float) -> list[float]:
-    wanted = [float(value) for value in np.atleast_1d(q)]
+    given = np.atleast_1d(np.asarray(q, object))
+    if given.ndim != 1:
+        raise ValueError("q: expected one dimension")
+    wanted = [real("q", value) for value in given]
     if not wanted or not all(0.0 < value < 1.0 for value in wanted):
         raise ValueError(f"q: expected numbers in (0, 1), got {q!r}")
     return wanted

@@ -336,7 +336,6 @@ def test_noise_beyond_the_sampler_s_range_is_refused_before_any_charge():
     for mechanism, x in [
         (dp.GaussianMechanism(l2_sensitivity=1.0, sigma=1e8), 0.0),
         (dp.GaussianMechanism(l2_sensitivity=1.0, sigma=0.01), 0),
-        (dp.GaussianMechanism(l2_sensitivity=1e-300, sigma=1e-300), 0.0),
         (dp.LaplaceMechanism(l1_sensitivity=1.0, epsilon=1e-8), 0.0),
         (dp.LaplaceMechanism(l1_sensitivity=1.0, epsilon=50.0), 0),
     ]:

@@ -294,7 +294,8 @@ def test_text_columns_are_categories(library, monkeypatch):
     noiseless(monkeypatch)
     column = frames.Series(["a", "b", "a"])
     got = ask(dp.histogram, column, bounds=None, categories=["a", "b"])
-    assert got.value.tolist() == [2, 1]
+    same = ask(dp.histogram, [1, 1, 2], bounds=None, categories=[1, 2])  # the same noise
+    assert got.value.tolist() == same.value.tolist()
 
 
 def test_nullable_pandas_columns_without_nulls_are_numbers():
@@ -445,7 +446,7 @@ def test_a_variance_whose_square_is_no_double_is_refused(bounds):
 @pytest.mark.parametrize(
     ("arguments", "argument"),
     [
-        ({"bounds": (0, 5e-324), "step": 5e-324}, "bounds"),
+        ({"bounds": (0, 5e-324), "step": 5e-324}, "step"),
         ({"bounds": (1e16, 1e16 + 2)}, "bounds"),
         ({"bounds": (1e16, 1e16 + 2), "step": 0.5}, "bounds"),
         ({"bounds": (0, 1), "step": 5e-324}, "step"),
@@ -506,3 +507,49 @@ def test_more_rows_than_sums_can_hold_are_refused():
     many = np.lib.stride_tricks.as_strided(np.zeros(1), (2**31 + 1,), (0,))
     with pytest.raises(DataError, match=r"at most 2\^31 rows"):
         ask(dp.mean, many)
+
+
+@pytest.mark.parametrize("bounds", [(1e200, 1.1e200), (-1e270, 1e270), (-1e-200, 1e-200)])
+def test_a_variance_whose_squares_no_double_holds_is_refused_before_any_charge(bounds):
+    book = ledger()
+    with pytest.raises(ValueError, match="bounds: expected a width whose lattice"):
+        ask(dp.variance, np.zeros(9), bounds=bounds, book=book)
+    assert book.spent().releases == 0
+
+
+@pytest.mark.parametrize(
+    "categories", [{1, 2}, {1: 2}, "ab", 5, [[1]], [None], [math.nan], [1.5], (c for c in [1])]
+)
+@pytest.mark.parametrize("column", [[1, 2], ["a", "b"], [True, False]], ids=str)
+def test_categories_that_would_count_nothing_are_refused(categories, column):
+    with pytest.raises((TypeError, ValueError), match="categories: expected"):
+        ask(dp.histogram, column, bounds=None, categories=categories)
+
+
+def test_categories_above_63_bits_are_counted():
+    column = np.array([2**63, 2**63, 2**63 + 1], np.uint64)
+    got = ask(dp.histogram, column, bounds=None, categories=[2**63, 2**63 + 1])
+    assert got.value.tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("bins", [10**12, 10**400, ["a", "b"], [0, 10**400], [[0, 1]]], ids=repr)
+def test_bins_that_cannot_be_counted_are_refused(bins):
+    with pytest.raises(ValueError, match="bins: expected"):
+        ask(dp.histogram, np.arange(3), bounds=(0, 1) if np.ndim(bins) == 0 else None, bins=bins)
+
+
+@pytest.mark.parametrize("q", [None, [None], [[0.5]], ["0.5"], {0.5}, 10**400, 0.5j], ids=repr)
+def test_what_is_no_share_is_refused_as_a_quantile(q):
+    with pytest.raises((TypeError, ValueError), match="q: expected"):
+        ask(dp.quantiles, np.arange(9.0), bounds=(0, 10), q=q)
+
+
+@pytest.mark.parametrize("values", [{"a": [1], "b": [2]}, {1, 2}, "text", b"text"], ids=repr)
+def test_a_count_of_what_is_no_table_is_refused(values):
+    with pytest.raises(TypeError, match="values: expected a column or a frame"):
+        ask(dp.count, values, bounds=None)
+
+
+def test_a_count_of_a_single_number_is_refused():
+    with pytest.raises(DataError, match="values: expected a column"):
+        ask(dp.count, np.array(3), bounds=None)
