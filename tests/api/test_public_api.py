@@ -120,6 +120,9 @@ IMPLIED = {
     "task_app(ledger)",
     # Of a session's steps only masking has one; `Client.mask` has no default.
     "advance(context)",
+    # Sampled events under replace-one need it; all others state nothing by it.
+    "Event(clip)",
+    "gaussian(clip)",
     # Skellam's events need it and all others refuse it.
     "Event(l1_sensitivity)",
 }

@@ -4,6 +4,7 @@ Booleans, floats and text are refused with TypeError, and what is out of range w
 where a parameter keeps an older class of error, the table says so.
 """
 
+import dataclasses
 import inspect
 import json
 import re
@@ -45,11 +46,13 @@ def cohort(**more):
 
 def config(**more):
     made = cohort()
-    return secagg.Config(**{**{name: getattr(made, name) for name in made.__slots__}, **more})
+    kept = {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}
+    return secagg.Config(**{**kept, **more})
 
 
 def policy(**more):
-    return secagg.Policy(**{"min_cohort": 3, "min_survivors": 3, "max_corrupt": 1, **more})
+    limits = {"min_cohort": 3, "min_survivors": 3, "max_corrupt": 1}
+    return secagg.Policy(**{**limits, "codec": codec(), "length": 8, **more})
 
 
 def client(**more):
@@ -171,7 +174,8 @@ NUMBERS = {
     "Policy(min_cohort)": Number(lambda v: policy(min_cohort=v), 3, 0),
     "Policy(min_survivors)": Number(lambda v: policy(min_survivors=v), 3, 0),
     "Policy(max_corrupt)": Number(lambda v: policy(max_corrupt=v), 1, 0),
-    "Policy(max_length)": Number(lambda v: policy(max_length=v), 9, 0),
+    "Policy(length)": Number(lambda v: policy(length=v), 9, 0),
+    "Policy(weight_max)": Number(lambda v: policy(weight_max=v), 9),
     "Client(client_id)": Number(lambda v: client(client_id=v), 3, 0),
     "Client(round_number)": Number(lambda v: client(round_number=v), 3, 0),
     "Server(round_number)": Number(lambda v: secagg.Server(cohort(), round_number=v), 3, 0),
