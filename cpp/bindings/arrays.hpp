@@ -10,6 +10,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include "veil/floats.hpp"
 #include "veil/parallel.hpp"
@@ -123,13 +124,19 @@ inline std::span<const std::uint8_t> bytes_of_array(const py::array& array) {
   return {static_cast<const std::uint8_t*>(array.data()), static_cast<std::size_t>(array.nbytes())};
 }
 
+// NumPy's own booleans passed for integers before its release 2.3.
+inline bool is_boolean(const py::handle& object) {
+  const std::string_view type = Py_TYPE(object.ptr())->tp_name;
+  return PyBool_Check(object.ptr()) != 0 || type == "numpy.bool" || type == "numpy.bool_";
+}
+
 // A whole number, Python's or NumPy's, clipped to the range of the result; a bool is none.
 inline long long whole_number(const py::handle& object, const std::string& name,
                               const std::string& expected) {
   const auto refused = [&] {
     return py::type_error(name + ": expected " + expected + ", got " + describe(object));
   };
-  if (PyIndex_Check(object.ptr()) == 0 || PyBool_Check(object.ptr()) != 0) throw refused();
+  if (PyIndex_Check(object.ptr()) == 0 || is_boolean(object)) throw refused();
   const Py_ssize_t value = PyNumber_AsSsize_t(object.ptr(), nullptr);
   if (value == -1 && PyErr_Occurred() != nullptr) {
     PyErr_Clear();

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "arrays.hpp"
 #include "ciphers.hpp"
 #include "veil/secret.hpp"
 
@@ -30,7 +31,7 @@ inline SecretBuffer<std::uint8_t> keys_of(const py::sequence& keys) {
 }
 
 inline bool is_sign(const py::handle& object) {
-  if (PyBool_Check(object.ptr()) != 0) return false;
+  if (is_boolean(object)) return false;
   const Py_ssize_t value = PyNumber_AsSsize_t(object.ptr(), nullptr);  // clipped, not refused
   if (value == -1 && PyErr_Occurred() != nullptr) {
     PyErr_Clear();

@@ -445,7 +445,8 @@ class ThresholdSession:
 def _finite(name: str, value: Any, error: type[ValueError]) -> float:
     """Return a number of any type as a float; integers beyond a double's range are clamped."""
     try:
-        if isinstance(value, str | bytes | bool | np.bool_):
+        # Older releases of NumPy turn an array of one number into a float.
+        if isinstance(value, str | bytes | bool | np.bool_) or getattr(value, "ndim", False):
             raise TypeError
         number = float(value)
     except OverflowError:

@@ -207,6 +207,6 @@ def test_the_charge_grows_with_the_model():
 
 
 def test_slack_that_delta_cannot_hold_is_refused():
-    loud = dataclasses.replace(PLAN, noise_multiplier=0.4, sampling_probability=1.0)
+    loud = dataclasses.replace(PLAN, noise_multiplier=0.1, sampling_probability=1.0)
     with pytest.raises(ValueError, match="slack: expected"):
         loud.epsilon(1e-6, size=10**6)
