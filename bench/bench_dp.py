@@ -238,5 +238,5 @@ def bench_calibration(contest):
         {"veil": calibrate},
         amount=1,
         unit="calibrations",
-        check=near(749.04, 0.1),
+        check=near(306.43, 0.01),
     )
