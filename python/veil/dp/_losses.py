@@ -37,9 +37,10 @@ _FINE, _COARSE = 1e-4, 1e-3
 # Beyond these a grid would not be made within a minute.
 MOST_RATIO = 30.0
 MOST_EPSILON = 300.0
-MOST_RUNS = 2**20
+MOST_RUNS = 2**18
 _COARSE_FROM = 20.0
 _COARSE_DELTA = 1e-6
+_FINEST = 1e-12
 _CELLS_PER_DEVIATION, _CELLS_PER_RUN = 2.0**12, 2.0**16
 _MOST_CELLS_KEPT = 2**24
 
@@ -101,7 +102,10 @@ def interval_of(merged: tuple[Event, ...], relation: str) -> float:
     most = max(_most_loss(event) for event in merged)
     wanted = max(deviation / _CELLS_PER_DEVIATION, most / _CELLS_PER_RUN)
     # In powers of two, so that few grids serve many compositions.
-    return _FINE * 2.0 ** -max(0, math.floor(math.log2(_FINE / wanted)))
+    step = _FINE
+    while step / 2.0 >= wanted and step > _FINEST:
+        step /= 2.0
+    return step
 
 
 def _deviation(event: Event) -> float:

@@ -84,7 +84,7 @@ def _bracket(
 
 def _step(above: float, below: float, growth: float) -> float:
     """Return a factor of z that may cross the target: epsilon falls about as 1 / z, or faster."""
-    if not (math.isfinite(above) and below > 0.0):
+    if not (math.isfinite(above) and below * growth > above):
         return growth
     return float(min(growth, (above / below) ** 1.2 * 1.0005))
 

@@ -105,7 +105,7 @@ def why_not(accountant: str, merged: tuple[Event, ...], relation: str, delta: fl
     if accountant == "rdp":
         return ""
     if not fits(merged, relation, delta):
-        return "would need too large a grid: it ends near epsilon = 300, at 30 sigma or 2^20 runs"
+        return "would need too large a grid: it ends near epsilon = 300, at 30 sigma or 2^18 runs"
     least = least_trusted(merged)
     return f"is not trusted below delta = {least:.3g} for so many runs" if delta < least else ""
 

@@ -9,7 +9,7 @@ from veil.dp._losses import interval_of, loss_epsilon
 from veil.dp._renyi import FEW_ORDERS, renyi_epsilon
 from veil.dp._search import least_meeting
 from veil.dp._translate import ACCOUNTANTS
-from veil.dp.accounting import epsilon, supported_accountants
+from veil.dp.accounting import epsilon, supported_accountants, why_not
 from veil.dp.events import Event, check_count, check_delta, check_positive, check_relation
 from veil.errors import UnsupportedEvent
 
@@ -116,9 +116,9 @@ def _calibrated(
         return _rounded_up(spent, target, unsampled)
     # Raises if the accountant does not support the event at any noise.
     if spent(_LARGE) > target:
-        raise _out_of_reach(target, accountant)
+        raise _out_of_reach(event(_LARGE), target, delta, accountant, relation)
     if q == 1.0:
-        return _least(spent, target, unsampled, accountant)
+        return _least(spent, target, unsampled)
     if accountant in ("best", "pld") and -math.expm1(steps * math.log1p(-q)) <= delta:
         try:
             return _calibrated(target, delta, q, steps, "rdp", relation)
@@ -132,22 +132,26 @@ def _calibrated(
             step = _ROUGH_STEP * interval_of((event(z),), relation)
             return loss_epsilon((event(z),), delta, relation, step)
 
-        start = _least(roughly, target, start, accountant)
-    return _least(spent, target, start, accountant)
+        start = _least(roughly, target, start)
+    return _least(spent, target, start)
 
 
-def _least(spent: Callable[[float], float], target: float, start: float, accountant: str) -> float:
+def _least(spent: Callable[[float], float], target: float, start: float) -> float:
     found = least_meeting(spent, target, start, most=_LARGE)
-    if found is None:
-        raise _out_of_reach(target, accountant)
-    return found
+    return _LARGE if found is None else found
 
 
-def _out_of_reach(target: float, accountant: str) -> UnsupportedEvent:
+def _out_of_reach(
+    event: Event, target: float, delta: float, accountant: str, relation: str
+) -> UnsupportedEvent:
+    reasons = f"accountant {accountant!r}, whose epsilon stays above it for any noise"
+    if accountant == "best":
+        whys = ((name, why_not(name, (event,), relation, delta)) for name in ACCOUNTANTS)
+        said = (f"{name} {why or 'stays above it for any noise'}" for name, why in whys)
+        reasons = f"every accountant: {'; '.join(said)}"
     return UnsupportedEvent(
-        f"target_epsilon: {target:g} is out of reach for accountant {accountant!r}, whose epsilon "
-        "stays above it for any noise at this delta and so many steps; ask for a larger epsilon or "
-        "delta, or use accountant='best'"
+        f"target_epsilon: {target:g} at delta = {delta:g} and {event.count} steps is out of reach "
+        f"for {reasons}; ask for a larger epsilon or delta, fewer steps, or accountant='best'"
     )
 
 

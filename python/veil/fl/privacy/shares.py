@@ -184,6 +184,8 @@ def _shares(
     smoothing = math.sqrt(ETA_SQUARED) if distribution == "discrete-gaussian" else 0.0
     total = math.hypot(noise_multiplier * sensitivity, smoothing) * _UP
     share = NoiseShare(distribution=distribution, sigma=total / math.sqrt(honest))
+    # The sampler first: it refuses what it does not reach before anything is derived from it.
+    slack = length * sites * (share.sampler().tv_bound + _EVENT_DISTANCE)
     bits = max(2, most.bit_length() + 1)
     codec = FixedPoint(
         clip=((1 << (bits - 1)) - 1) * g,
@@ -194,5 +196,4 @@ def _shares(
     )
     # For integers |k| <= k^2: the L1 norm is at most the L2 norm squared, and √d times it.
     l1 = min(math.sqrt(length), sensitivity) * sensitivity * _UP
-    slack = length * sites * (share.sampler().tv_bound + _EVENT_DISTANCE)
     return Shares(g, sensitivity, l1, share, codec, slack)
